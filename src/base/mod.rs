@@ -1,0 +1,10 @@
+//! What every room may use: names, units, reasons, secrets, and the only places that read the clock and spawn.
+
+pub mod clock;
+pub mod log;
+pub mod names;
+pub mod reason;
+pub mod secret;
+pub mod shutdown;
+pub mod task;
+pub mod units;

@@ -1,0 +1,8 @@
+//! FFmpeg, decided without running it: which outputs are wanted, the arguments that make them, and what its progress,
+//! its capability lists and its last words mean.
+
+pub mod args;
+pub mod capability;
+pub mod diagnosis;
+pub mod ladder;
+pub mod progress;

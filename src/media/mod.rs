@@ -1,0 +1,11 @@
+//! Media: what a publisher's bytes mean, and the boxes that players read. Pure: no I/O, no clock.
+
+pub mod aac;
+pub mod access_unit;
+pub mod flv;
+pub mod fmp4;
+pub mod fragmenter;
+pub mod gop;
+pub mod h264;
+pub mod time;
+pub mod track;

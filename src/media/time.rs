@@ -1,0 +1,146 @@
+//! The timeline: 90 kHz ticks that never go back, and RTMP's 32-bit milliseconds unwrapped onto them.
+
+use std::ops::{Add, Sub};
+
+use serde::{Deserialize, Serialize};
+
+/// Ticks in a second. ISO/IEC 13818-1 §2.4.3.7 gives PTS and DTS this clock, and every RTMP millisecond is exactly 90.
+pub const TICKS_PER_SECOND: i64 = 90_000;
+
+/// An instant on a stream's timeline, or a distance between two, in units of 1/90000 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticks(pub i64);
+
+impl Ticks {
+    /// Zero.
+    pub const ZERO: Ticks = Ticks(0);
+
+    /// From milliseconds, exactly.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(90))
+    }
+
+    /// In milliseconds, rounded towards minus infinity.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0.div_euclid(90)
+    }
+
+    /// In seconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are 3,171 years")]
+    pub fn as_seconds(self) -> f64 {
+        self.0 as f64 / 90_000.0
+    }
+
+    /// From a duration, rounded down to a tick.
+    #[must_use]
+    pub fn from_duration(duration: std::time::Duration) -> Self {
+        let nanos = duration.as_nanos();
+        Self(i64::try_from(nanos * 9 / 100_000).unwrap_or(i64::MAX))
+    }
+
+    /// As a number of samples at `rate` Hz, rounded to the nearest.
+    #[must_use]
+    pub fn as_samples(self, rate: u32) -> i64 {
+        scale(self.0, i64::from(rate), TICKS_PER_SECOND)
+    }
+
+    /// From a number of samples at `rate` Hz, rounded to the nearest tick.
+    #[must_use]
+    pub fn from_samples(samples: i64, rate: u32) -> Self {
+        Self(scale(samples, TICKS_PER_SECOND, i64::from(rate.max(1))))
+    }
+
+    /// The distance without its sign.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+}
+
+/// `value * numerator / denominator`, rounded to the nearest, without overflow on the way.
+fn scale(value: i64, numerator: i64, denominator: i64) -> i64 {
+    let (value, denominator) = (i128::from(value) * i128::from(numerator), i128::from(denominator));
+    let rounded = (value + denominator / 2).div_euclid(denominator);
+    i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX })
+}
+
+impl Add for Ticks {
+    type Output = Ticks;
+
+    fn add(self, other: Ticks) -> Ticks {
+        Ticks(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Ticks {
+    type Output = Ticks;
+
+    fn sub(self, other: Ticks) -> Ticks {
+        Ticks(self.0.saturating_sub(other.0))
+    }
+}
+
+/// Unwraps RTMP's 32-bit millisecond clock (RTMP 1.0 §5.3.1: "timestamps roll over every 49 days") to the nearest
+/// value beside the last one, so a step back of a few milliseconds stays a step back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MillisUnwrapper {
+    last: Option<i64>,
+}
+
+impl MillisUnwrapper {
+    /// The unwrapped value of `raw`, in milliseconds.
+    pub fn unwrap(&mut self, raw: u32) -> i64 {
+        let raw = i64::from(raw);
+        let unwrapped = match self.last {
+            None => raw,
+            Some(last) => {
+                let step = (raw - last).rem_euclid(1 << 32);
+                last + if step >= 1 << 31 { step - (1 << 32) } else { step }
+            }
+        };
+        self.last = Some(unwrapped);
+        unwrapped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_wrap_goes_on_and_a_step_back_stays_one() {
+        let mut clock = MillisUnwrapper::default();
+        assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
+        assert_eq!(clock.unwrap(9), i64::from(u32::MAX) + 10);
+        assert_eq!(clock.unwrap(u32::MAX), i64::from(u32::MAX));
+    }
+
+    #[test]
+    fn samples_and_ticks_meet_on_the_grid() {
+        assert_eq!(Ticks::from_samples(1024, 48_000), Ticks(1920));
+        assert_eq!(Ticks(1920).as_samples(48_000), 1024);
+        assert_eq!(Ticks::from_samples(1024, 44_100), Ticks(2090));
+        assert_eq!(Ticks(-90).as_millis(), -1);
+        assert_eq!(Ticks::from_duration(std::time::Duration::from_millis(1500)), Ticks(135_000));
+    }
+
+    proptest! {
+        #[test]
+        fn any_monotonic_clock_unwraps_to_itself(start in any::<u32>(), steps in prop::collection::vec(0u32..1_000_000, 0..200)) {
+            let mut clock = MillisUnwrapper::default();
+            let mut expected = i64::from(start);
+            prop_assert_eq!(clock.unwrap(start), expected);
+            for step in steps {
+                expected += i64::from(step);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let raw = expected as u32;
+                prop_assert_eq!(clock.unwrap(raw), expected);
+            }
+        }
+    }
+}

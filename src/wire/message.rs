@@ -1,0 +1,244 @@
+//! The messages, as types. Control messages are JSON; media travels as raw bytes behind a fixed header ([`super::codec`]).
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::base::names::{Name, StreamName};
+use crate::base::reason::Reason;
+use crate::ffmpeg::ladder::{Ladder, Output};
+use crate::media::time::Ticks;
+use crate::media::track::{AudioConfiguration, VideoConfiguration};
+
+/// Version of this protocol. Sides with different versions do not talk.
+pub const WIRE_VERSION: u32 = 1;
+/// The protocol's name in the HTTP `Upgrade` header.
+pub const UPGRADE: &str = "headgate-fleet";
+/// Path of a node's control connection on the fleet port.
+pub const CONTROL_PATH: &str = "/fleet/v1/control";
+/// Path of a lease's connection on the fleet port.
+pub const LEASE_PATH: &str = "/fleet/v1/lease";
+/// Header with [`WIRE_VERSION`].
+pub const VERSION_HEADER: &str = "headgate-wire-version";
+/// Header with the lease secret, 32 hexadecimal digits.
+pub const LEASE_SECRET_HEADER: &str = "headgate-lease-secret";
+
+/// Identifies a lease within one proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseId(pub u64);
+
+/// From node to proxy on the control connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NodeMessage {
+    /// First message: who the node is and what it can do.
+    Hello(NodeHello),
+    /// Sent at every heartbeat interval.
+    Heartbeat(Heartbeat),
+    /// The node does not take this lease.
+    LeaseRefused {
+        /// Which one.
+        lease: LeaseId,
+        /// Why.
+        reason: Reason,
+    },
+    /// The node leaves in order; no new lease, please.
+    Leaving,
+}
+
+/// From proxy to node on the control connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ProxyMessage {
+    /// Answer to [`NodeMessage::Hello`].
+    Welcome {
+        /// The proxy's identity.
+        proxy: String,
+        /// How often to send a heartbeat, in milliseconds.
+        heartbeat_ms: u64,
+    },
+    /// The node is not taken; the connection closes.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// For the node's log.
+        detail: String,
+    },
+    /// Please run this.
+    Lease(Box<LeaseSpec>),
+    /// Give this lease up, connected or not.
+    Cancel {
+        /// Which one.
+        lease: LeaseId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Who a node is and what it can do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeHello {
+    /// Its name, unique in the fleet.
+    pub name: Name,
+    /// Tags for placement.
+    pub tags: Vec<Name>,
+    /// FFmpeg's version as it prints it, for example `5.1.9-0+deb12u1`.
+    pub ffmpeg_version: String,
+    /// Encoders that really encoded a frame.
+    pub encoders: Vec<String>,
+    /// What it has.
+    pub capacity: Capacity,
+}
+
+/// What a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// CPU cores.
+    pub cores: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Leases at once.
+    pub slots: u32,
+}
+
+/// A node's sign of life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// What it is doing.
+    pub load: Load,
+    /// Leases it holds.
+    pub leases: Vec<LeaseId>,
+}
+
+/// Measured load of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Share of all cores in use, 0 to 1.
+    pub cpu: f64,
+    /// Memory in use, in bytes.
+    pub memory: u64,
+}
+
+/// One lease: a stream's attempt that a node shall run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaseSpec {
+    /// Its identity.
+    pub lease: LeaseId,
+    /// Proves on the lease's own connection that the node was given it: 32 hexadecimal digits, used once.
+    pub secret: String,
+    /// For the node's log.
+    pub stream: StreamName,
+    /// What to run.
+    pub attempt: AttemptSpec,
+}
+
+/// One FFmpeg run, from a start position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    /// Number of the attempt within its stream, from 1.
+    pub number: u32,
+    /// What to make.
+    pub ladder: Ladder,
+    /// Whether the input has video.
+    pub has_video: bool,
+    /// Whether the input has audio.
+    pub has_audio: bool,
+    /// Position on the stream's timeline that is time zero of FFmpeg's input. Output times are relative to it.
+    pub base: Ticks,
+    /// Access units after which a long GOP is cut (`-g`).
+    pub max_gop_access_units: u32,
+    /// For encoded audio: `first_pts` of `aresample`, in samples at 48 kHz after `base`, on the stream's 1024-sample grid.
+    pub audio_first_sample: i64,
+}
+
+/// From proxy to node on a lease's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseInput {
+    /// Bytes for FFmpeg's standard input: whole FLV tags, the file header first.
+    Media(Bytes),
+    /// No more input: let FFmpeg finish.
+    EndOfInput,
+}
+
+/// From node to proxy on a lease's connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LeaseOutput {
+    /// The init segment of an output; comes once, before anything else of this output.
+    Init(OutputInit),
+    /// A fragment of a rendition.
+    Fragment(Fragment),
+    /// One access unit of audio.
+    AudioUnit(AudioUnit),
+    /// How far FFmpeg is. Sent when something came out, at most every 100 ms an output.
+    Progress(Progress),
+    /// The attempt has ended; nothing follows.
+    Ended(AttemptEnd),
+}
+
+/// The init segment of an output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputInit {
+    /// Which output.
+    pub output: Output,
+    /// What is in it.
+    pub configuration: OutputConfiguration,
+    /// `ftyp` and `moov`, without bit rates: equal bytes mean equal configurations. Raw bytes on the wire.
+    #[serde(skip)]
+    pub segment: Bytes,
+}
+
+/// What an output's track is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputConfiguration {
+    /// Pictures; timescale 90000.
+    Video(VideoConfiguration),
+    /// Sound; timescale is the sample rate.
+    Audio(AudioConfiguration),
+}
+
+/// Access units of one rendition from a random access point on, as `moof` and `mdat` on the stream's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Index of the rendition.
+    pub rendition: u8,
+    /// Presentation time of the first access unit.
+    pub position: Ticks,
+    /// Position of the next fragment; `None` for the last one of an attempt.
+    pub end: Option<Ticks>,
+    /// Smallest presentation time in it.
+    pub first_presentation: Ticks,
+    /// Largest presentation time in it.
+    pub last_presentation: Ticks,
+    /// Number of access units.
+    pub access_units: u32,
+    /// `moof` and `mdat`.
+    pub data: Bytes,
+}
+
+/// One access unit of audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudioUnit {
+    /// When it is heard, on the stream's timeline.
+    pub presentation_time: Ticks,
+    /// The coded frame.
+    pub data: Bytes,
+}
+
+/// How far an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Which output.
+    pub output: Output,
+    /// Presentation time of the last access unit that came out, on the stream's timeline.
+    pub position: Ticks,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// `Completed` when all input came out.
+    pub reason: Reason,
+    /// FFmpeg's last words that explain it; a few lines at most, empty when all went well.
+    pub detail: String,
+}
