@@ -27,7 +27,7 @@ pub enum VideoBody<'a> {
     AccessUnit {
         /// The codec.
         codec: VideoCodec,
-        /// Whether the sender says that decoding can begin here. Senders err: see [`crate::media::h264::random_access`].
+        /// Whether the sender says that decoding can begin here. Senders err: see [`crate::media::h264::random_access()`].
         flagged_key: bool,
         /// Presentation time less decode time, in milliseconds; 24 bits, signed.
         composition_offset_ms: i32,
@@ -223,7 +223,7 @@ mod tests {
         check_video(&[0x90, b'h'], Err(FlvError::Truncated { needed: 5, length: 2 }));
         check_video(&[0x17, 3, 0, 0, 0], Err(FlvError::AvcPacketType(3)));
         check_video(&[0x17], Err(FlvError::Truncated { needed: 5, length: 1 }));
-        check_video(&[0x17, 1, 0, 0], Err(FlvError::Truncated { needed: 5, length: 3 }));
+        check_video(&[0x17, 1, 0, 0], Err(FlvError::Truncated { needed: 5, length: 4 }));
         let message = FlvError::FourCc(*b"hv\n1").to_string();
         assert_eq!(message, r#"Enhanced RTMP codec "hv\n1" is not supported, send H.264 with AAC"#);
     }
