@@ -107,7 +107,7 @@ fn a_stream_cut_anywhere_gives_what_is_whole() {
         for end in 0..stream.len() {
             let (events, error) = read([&stream[..end]]);
             assert_eq!(error, None, "cut at {end}");
-            assert!(events.len() < all.len() && all.starts_with(&events), "cut at {end}");
+            assert!(all.starts_with(&events), "cut at {end}");
         }
     }
 }
@@ -196,9 +196,9 @@ fn a_small_moof_cannot_announce_much() {
 #[test]
 fn offsets_are_signed_in_version_1_only() {
     let run = |version: u8| {
-        // data_offset, sample_size, sample_composition_time_offset; the `moof` has 80 bytes.
+        // data_offset, sample_size, sample_composition_time_offset; the `moof` has 76 bytes.
         let trun =
-            [&[version, 0, 0x0a, 1][..], &[0, 0, 0, 1, 0, 0, 0, 88], &[0, 0, 0, 3], &[0xff; 4]].concat();
+            [&[version, 0, 0x0a, 1][..], &[0, 0, 0, 1, 0, 0, 0, 84], &[0, 0, 0, 3], &[0xff; 4]].concat();
         let (_, units) = read_all(&with_run(&trun));
         assert_eq!(units[0].data[..], [1, 2, 3]);
         units[0].presentation_time
@@ -225,12 +225,7 @@ fn an_init_segment_reads_back_and_has_nothing_that_varies() {
         let segment = init_segment(&header.entry).unwrap();
         assert_eq!(read_all(&segment), (header.clone(), vec![]));
         assert_eq!(init_segment(&header.entry).unwrap(), segment);
-        assert_eq!(
-            segment[..28],
-            *b"\0\0\0\x18ftypcmfc\0\0\0\0cmfciso6\0\0",
-            "{}",
-            segment[..28].escape_ascii()
-        );
+        assert!(segment.starts_with(b"\0\0\0\x18ftypcmfc\0\0\0\0cmfciso6"));
         for kind in [b"btrt", b"edts", b"udta"] {
             assert!(!segment.windows(4).any(|bytes| bytes == kind), "{}", kind.escape_ascii());
         }
