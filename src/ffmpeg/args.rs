@@ -108,6 +108,14 @@ pub fn arguments(
     Ok(arguments.0)
 }
 
+/// The flags of `encoder` alone, as a 720p attempt uses them with a fast preset: enough to prove that it works.
+#[must_use]
+pub(super) fn encoder_flags(encoder: Encoder) -> Vec<String> {
+    let mut arguments = Arguments::default();
+    arguments.encoder(encoder, "veryfast", 720, Latency::Normal);
+    arguments.0
+}
+
 /// Whether this node can make every rendition of `ladder`.
 ///
 /// # Errors
