@@ -5,6 +5,7 @@ use h264_reader::nal::{Nal, RefNal};
 
 use crate::media::track::{VideoCodec, VideoConfiguration};
 
+use super::nal_type::SPS;
 use super::{nal_type, without_padding};
 
 /// Offset of the field with the bytes of a NAL unit's length.
@@ -37,7 +38,7 @@ pub enum H264Error {
     /// It has no sequence parameter set.
     #[error("the AVC configuration record has no sequence parameter set")]
     NoParameterSet,
-    /// What stands for the first sequence parameter set is a NAL unit of another type, or empty.
+    /// What stands for the first sequence parameter set is a NAL unit of another type, or shorter than 4 bytes.
     #[error("the NAL unit at byte {offset} is no sequence parameter set")]
     NotParameterSet {
         /// Byte at which it begins.
@@ -91,11 +92,12 @@ pub fn read_configuration(record: &[u8]) -> Result<VideoConfiguration, H264Error
 }
 
 fn describe(nal: &[u8], offset: usize, nal_length_bytes: u8) -> Result<VideoConfiguration, H264Error> {
-    let (Some(super::nal_type::SPS), Some(&[profile, constraints, level])) =
-        (nal_type(nal), nal.get(1..4).and_then(<[u8]>::first_chunk))
-    else {
+    let &[_, profile, constraints, level, ..] = nal else {
         return Err(H264Error::NotParameterSet { offset });
     };
+    if nal_type(nal) != Some(SPS) {
+        return Err(H264Error::NotParameterSet { offset });
+    }
     let unreadable = |cause| H264Error::ParameterSet { offset, cause: format!("{cause:?}") };
     let sps = read_parameter_set(nal).map_err(unreadable)?;
     let (width, height) = sps.pixel_dimensions().map_err(unreadable)?;
