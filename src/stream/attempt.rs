@@ -9,6 +9,7 @@ use crate::media::gop::{Cursor, GopLog, Read, SectionId};
 use crate::media::time::Ticks;
 use crate::wire::message::{LeaseInput, OutputInit};
 
+use super::command::Command;
 use super::resume::Start;
 use super::section::Section;
 
@@ -103,26 +104,26 @@ impl Attempt {
     }
 
     /// The attempt's connection stands: the preamble goes first.
-    pub fn attach(&mut self, section: &Section, send: &mut impl FnMut(LeaseInput)) {
+    pub fn attach(&mut self, section: &Section, commands: &mut VecDeque<Command>) {
         self.stage = Stage::Attached;
         for piece in section.preamble() {
-            self.send(LeaseInput::Media(piece), send);
+            self.send(LeaseInput::Media(piece), commands);
         }
     }
 
     /// Sends what the log has and the window allows; at the section's end, the end of input.
-    pub fn feed(&mut self, log: &GopLog, section: &Section, send: &mut impl FnMut(LeaseInput)) -> Fed {
+    pub fn feed(&mut self, log: &GopLog, section: &Section, commands: &mut VecDeque<Command>) -> Fed {
         while self.stage == Stage::Attached && self.has_room() {
             match log.read(&mut self.cursor) {
                 Read::Unit(unit) => {
                     for piece in Section::tag(unit, self.base) {
-                        self.send(LeaseInput::Media(piece), send);
+                        self.send(LeaseInput::Media(piece), commands);
                     }
                 }
                 Read::CaughtUp if !section.closed => break,
                 Read::CaughtUp | Read::SectionEnd => {
                     self.stage = Stage::Finishing;
-                    self.send(LeaseInput::EndOfInput, send);
+                    self.send(LeaseInput::EndOfInput, commands);
                 }
                 Read::FellOff => return Fed::FellOff,
             }
@@ -134,13 +135,13 @@ impl Attempt {
         self.sizes.len() + 3 <= WINDOW_INPUTS && self.in_flight_bytes < WINDOW_BYTES
     }
 
-    fn send(&mut self, input: LeaseInput, send: &mut impl FnMut(LeaseInput)) {
+    fn send(&mut self, input: LeaseInput, commands: &mut VecDeque<Command>) {
         let size = match &input {
             LeaseInput::Media(bytes) => bytes.len(),
             LeaseInput::EndOfInput => 0,
         };
         self.sizes.push_back(size);
         self.in_flight_bytes += size;
-        send(input);
+        commands.push_back(Command::Feed { attempt: self.number, input });
     }
 }

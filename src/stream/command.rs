@@ -43,6 +43,19 @@ pub struct StreamSettings {
     pub max_segment_duration: Duration,
 }
 
+/// An attempt that is over without having said so itself: refused, lost, or no node was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The node it was on, or that refused it.
+    pub node: Option<Name>,
+    /// Why.
+    pub reason: Reason,
+    /// What more is known.
+    pub detail: String,
+}
+
 /// What a stream wants done. Failures come back as inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

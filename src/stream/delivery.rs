@@ -12,11 +12,11 @@ use crate::ffmpeg::ladder::{Ladder, Output};
 use crate::media::gop::GopLog;
 use crate::media::time::Ticks;
 use crate::wire::message::{
-    AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseInput, LeaseOutput, OutputConfiguration,
+    AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit,
 };
 
 use super::attempt::{Attempt, Fed, Stage};
-use super::command::Command;
+use super::command::{AttemptFailure, Command};
 use super::commit::{AudioCommit, Ledger, VideoCommit};
 use super::resume::{Committed, Start};
 use super::retry::Retry;
@@ -65,6 +65,7 @@ pub struct Delivery {
     pub(super) audio: AudioCommit,
     pub(super) ledger: Ledger,
     inits: BTreeMap<Output, Bytes>,
+    commands: VecDeque<Command>,
     pub(super) attempt: Option<Attempt>,
     pub(super) attempts: u32,
     pub(super) reattachments: u32,
@@ -83,12 +84,18 @@ impl Delivery {
             audio: AudioCommit::default(),
             ledger: Ledger::default(),
             inits: BTreeMap::new(),
+            commands: VecDeque::new(),
             attempt: None,
             attempts: 0,
             reattachments: 0,
             retry: Retry::default(),
             failover: None,
         }
+    }
+
+    /// What is to be done next; call until `None`.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
     }
 
     /// The output goes on with `section`.
@@ -108,25 +115,23 @@ impl Delivery {
     }
 
     /// Asks for an attempt where there is none, and feeds the one there is.
-    pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant, out: &mut VecDeque<Command>) {
+    pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant) {
         if self.attempt.is_none() && self.retry.allows(now) {
-            self.start_attempt(log, section, now, out);
+            self.start_attempt(log, section, now);
         }
         let Some(attempt) = &mut self.attempt else { return };
-        let number = attempt.number;
-        let fed =
-            attempt.feed(log, section, &mut |input| out.push_back(Command::Feed { attempt: number, input }));
+        let fed = attempt.feed(log, section, &mut self.commands);
         if fed == Fed::FellOff {
-            self.fail(Reason::FellBehind, String::new(), now, out);
+            self.fail(Reason::FellBehind, String::new(), now);
         }
     }
 
-    fn start_attempt(&mut self, log: &GopLog, section: &Section, now: Instant, out: &mut VecDeque<Command>) {
+    fn start_attempt(&mut self, log: &GopLog, section: &Section, now: Instant) {
         let Some(start) = self.committed(section).start(log, section) else { return };
         self.attempts += 1;
         let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
-        out.push_back(Command::Place { spec, prefer_not: self.retry.failed_on().to_vec() });
+        self.commands.push_back(Command::Place { spec, prefer_not: self.retry.failed_on().to_vec() });
     }
 
     fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
@@ -164,15 +169,13 @@ impl Delivery {
     }
 
     /// The attempt's connection stands.
-    pub fn handle_attached(
-        &mut self,
-        number: u32,
-        section: &Section,
-        now: Instant,
-        out: &mut VecDeque<Command>,
-    ) {
-        let Some(attempt) = self.current(number, now) else { return };
-        attempt.attach(section, &mut |input| out.push_back(Command::Feed { attempt: number, input }));
+    pub fn handle_attached(&mut self, number: u32, section: &Section, now: Instant) {
+        if self.current(number, now).is_none() {
+            return;
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.attach(section, &mut self.commands);
+        }
         if self.failover.as_ref().is_some_and(|failover| failover.recovery.is_none()) {
             self.reattachments += 1;
         }
@@ -198,7 +201,6 @@ impl Delivery {
         output: LeaseOutput,
         section: &Section,
         now: Instant,
-        out: &mut VecDeque<Command>,
     ) -> Outcome {
         let Some(attempt) = self.current(number, now) else { return Outcome::Continue };
         let taken = match output {
@@ -207,12 +209,12 @@ impl Delivery {
                 Ok(())
             }
             LeaseOutput::Progress(_) => Ok(()),
-            LeaseOutput::Fragment(fragment) => self.handle_fragment(fragment, section, now, out),
-            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit, out),
-            LeaseOutput::Ended(end) => return self.handle_ended(end, section, now, out),
+            LeaseOutput::Fragment(fragment) => self.handle_fragment(fragment, section, now),
+            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit),
+            LeaseOutput::Ended(end) => return self.handle_ended(end, section, now),
         };
         if let Err(detail) = taken {
-            self.fail(Reason::OutputUnreadable, detail.to_owned(), now, out);
+            self.fail(Reason::OutputUnreadable, detail.to_owned(), now);
         }
         Outcome::Continue
     }
@@ -222,7 +224,6 @@ impl Delivery {
         fragment: Fragment,
         section: &Section,
         now: Instant,
-        out: &mut VecDeque<Command>,
     ) -> Result<(), &'static str> {
         let attempt = self.attempt.as_ref().ok_or("no attempt")?;
         let index = usize::from(fragment.rendition);
@@ -242,11 +243,11 @@ impl Delivery {
         if !rendition.offer(&fragment, end) {
             return Ok(());
         }
-        commit_init(&mut self.inits, init, out);
+        commit_init(&mut self.inits, init, &mut self.commands);
         if index == 0 {
             self.ledger.settle(fragment.position, end, fragment.access_units, attempt.input_start);
         }
-        out.push_back(Command::CommitFragment { fragment, end });
+        self.commands.push_back(Command::CommitFragment { fragment, end });
         self.retry.handle_commit();
         if let Some(failover) = self.failover.as_mut().filter(|failover| failover.recovery.is_none()) {
             failover.recovery = Some(now.saturating_duration_since(failover.noticed));
@@ -254,7 +255,7 @@ impl Delivery {
         Ok(())
     }
 
-    fn handle_audio(&mut self, unit: AudioUnit, out: &mut VecDeque<Command>) -> Result<(), &'static str> {
+    fn handle_audio(&mut self, unit: AudioUnit) -> Result<(), &'static str> {
         let attempt = self.attempt.as_ref().ok_or("no attempt")?;
         let init = attempt.init(Output::Audio).ok_or("audio before its init segment")?;
         let OutputConfiguration::Audio(configuration) = &init.configuration else {
@@ -264,19 +265,13 @@ impl Delivery {
             self.audio.configure(configuration);
         }
         if let Some(place) = self.audio.offer(unit.presentation_time) {
-            commit_init(&mut self.inits, init, out);
-            out.push_back(Command::CommitAudio { place, data: unit.data });
+            commit_init(&mut self.inits, init, &mut self.commands);
+            self.commands.push_back(Command::CommitAudio { place, data: unit.data });
         }
         Ok(())
     }
 
-    fn handle_ended(
-        &mut self,
-        end: AttemptEnd,
-        section: &Section,
-        now: Instant,
-        out: &mut VecDeque<Command>,
-    ) -> Outcome {
+    fn handle_ended(&mut self, end: AttemptEnd, section: &Section, now: Instant) -> Outcome {
         let finished = self.attempt.as_ref().is_some_and(|attempt| attempt.stage == Stage::Finishing);
         if end.reason == Reason::Completed && finished {
             self.attempt = None;
@@ -290,23 +285,17 @@ impl Delivery {
     }
 
     /// An attempt is over without having said so itself: refused, lost, or no node was found.
-    pub fn handle_failed(
-        &mut self,
-        number: u32,
-        node: Option<Name>,
-        reason: Reason,
-        detail: String,
-        now: Instant,
-    ) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) else { return };
-        attempt.node = attempt.node.take().or(node);
-        self.drop_attempt(reason, detail, now);
+    pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
+        let mine = |attempt: &&mut Attempt| attempt.number == failure.attempt;
+        let Some(attempt) = self.attempt.as_mut().filter(mine) else { return };
+        attempt.node = attempt.node.take().or(failure.node);
+        self.drop_attempt(failure.reason, failure.detail, now);
     }
 
     /// Ends the attempt from this side, as failed.
-    fn fail(&mut self, reason: Reason, detail: String, now: Instant, out: &mut VecDeque<Command>) {
+    fn fail(&mut self, reason: Reason, detail: String, now: Instant) {
         if let Some(attempt) = &self.attempt {
-            out.push_back(Command::Cancel { attempt: attempt.number, reason });
+            self.commands.push_back(Command::Cancel { attempt: attempt.number, reason });
         }
         self.drop_attempt(reason, detail, now);
     }
@@ -329,9 +318,9 @@ impl Delivery {
     }
 
     /// Gives the attempt up because the stream is over.
-    pub fn stop(&mut self, reason: Reason, out: &mut VecDeque<Command>) {
+    pub fn stop(&mut self, reason: Reason) {
         if let Some(attempt) = self.attempt.take() {
-            out.push_back(Command::Cancel { attempt: attempt.number, reason });
+            self.commands.push_back(Command::Cancel { attempt: attempt.number, reason });
         }
     }
 
@@ -344,13 +333,9 @@ impl Delivery {
 }
 
 /// Announces the configuration of an output if it is not the one that its committed output has.
-fn commit_init(
-    inits: &mut BTreeMap<Output, Bytes>,
-    init: &crate::wire::message::OutputInit,
-    out: &mut VecDeque<Command>,
-) {
+fn commit_init(inits: &mut BTreeMap<Output, Bytes>, init: &OutputInit, commands: &mut VecDeque<Command>) {
     if inits.get(&init.output) != Some(&init.segment) {
         inits.insert(init.output, init.segment.clone());
-        out.push_back(Command::CommitInit(init.clone()));
+        commands.push_back(Command::CommitInit(init.clone()));
     }
 }

@@ -19,7 +19,7 @@ use crate::media::time::Ticks;
 use crate::media::track::TrackKind;
 use crate::wire::message::LeaseOutput;
 
-use super::command::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
+use super::command::{AttemptFailure, Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 use super::delivery::{Delivery, Outcome};
 use super::section::Section;
 use super::take::{SectionStart, Take, TakeEvent};
@@ -90,7 +90,7 @@ impl Stream {
 
     /// What is to be done next; call until `None` after each input.
     pub fn next_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        self.delivery.next_command().or_else(|| self.commands.pop_front())
     }
 
     /// When [`Stream::handle_deadline`] wants to be called.
@@ -189,7 +189,7 @@ impl Stream {
     /// The connection of `attempt` stands.
     pub fn handle_attached(&mut self, attempt: u32, now: Instant) {
         if let Some(section) = self.sections.front() {
-            self.delivery.handle_attached(attempt, section, now, &mut self.commands);
+            self.delivery.handle_attached(attempt, section, now);
         }
         self.advance(now);
     }
@@ -203,23 +203,16 @@ impl Stream {
     /// Something came from `attempt`.
     pub fn handle_output(&mut self, attempt: u32, output: LeaseOutput, now: Instant) {
         let Some(section) = self.sections.front() else { return };
-        match self.delivery.handle_output(attempt, output, section, now, &mut self.commands) {
+        match self.delivery.handle_output(attempt, output, section, now) {
             Outcome::Continue => self.delivery.release(&mut self.log, section),
             Outcome::SectionDone => self.next_section(),
         }
         self.advance(now);
     }
 
-    /// `attempt` is over without having said so itself.
-    pub fn handle_failed(
-        &mut self,
-        attempt: u32,
-        node: Option<Name>,
-        reason: Reason,
-        detail: String,
-        now: Instant,
-    ) {
-        self.delivery.handle_failed(attempt, node, reason, detail, now);
+    /// An attempt is over without having said so itself.
+    pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
+        self.delivery.handle_failed(failure, now);
         self.advance(now);
     }
 
@@ -298,7 +291,7 @@ impl Stream {
         }
         self.give_up_hopeless();
         if let Some(section) = self.sections.front() {
-            self.delivery.advance(&self.log, section, now, &mut self.commands);
+            self.delivery.advance(&self.log, section, now);
         } else if let Phase::Ending(reason, _) = self.phase {
             self.finish(reason);
         }
@@ -319,7 +312,7 @@ impl Stream {
     }
 
     fn finish(&mut self, reason: Reason) {
-        self.delivery.stop(reason, &mut self.commands);
+        self.delivery.stop(reason);
         self.delivery.ledger.give_up(Ticks(i64::MAX));
         self.sections.clear();
         self.phase = Phase::Over;

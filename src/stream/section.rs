@@ -43,7 +43,9 @@ pub struct Section {
 
 /// Appends one FLV tag to `out`, as three pieces so that `payload` is not copied.
 fn push_tag(out: &mut Vec<Bytes>, kind: TagKind, millis: u32, payload: &Bytes) {
-    out.push(Bytes::copy_from_slice(&flv::tag_header(kind, payload.len(), millis)));
+    // RTMP's message length has 24 bits too, so every payload fits.
+    let Ok(header) = flv::tag_header(kind, payload.len(), millis) else { return };
+    out.push(Bytes::copy_from_slice(&header));
     out.push(payload.clone());
     out.push(Bytes::copy_from_slice(&flv::tag_trailer(payload.len())));
 }

@@ -259,7 +259,7 @@ impl Take {
 
     /// Audio is there, or the sender's metadata says that there will be none.
     fn all_tracks_shown(&self) -> bool {
-        self.audio.is_some() || (self.preamble.metadata.is_some() && !self.metadata.has_audio)
+        self.audio.is_some() || (self.preamble.metadata.is_some() && !self.metadata.announces_audio)
     }
 
     fn pass_video(&mut self, unit: AccessUnit, now: Instant) {

@@ -31,20 +31,21 @@ pub struct Metadata {
     pub audio_bitrate: Option<Bitrate>,
     /// `encoder`: its name and version, without control characters, at most 64 characters.
     pub encoder: Option<String>,
+    /// Whether an audio track is announced: `audiocodecid` is there.
+    pub announces_audio: bool,
 }
 
-/// Reads a script tag's body. A `@setDataFrame` before `onMetaData`, as RTMP carries it, is skipped. Any other script
-/// data, and what cannot be read, gives an empty [`Metadata`] or what came before.
+/// Reads a script tag's body. A `@setDataFrame` before `onMetaData`, as RTMP carries it, is skipped. Of what
+/// cannot be read to its end counts what came before; any other script data is `None`.
 #[must_use]
-pub fn read_metadata(body: &[u8]) -> Metadata {
+pub fn read_metadata(body: &[u8]) -> Option<Metadata> {
     let mut metadata = Metadata::default();
     let mut amf = Amf { rest: body };
-    if amf.enter_metadata().is_some() {
-        while let Some((name, value)) = amf.property(0) {
-            metadata.set(name, &value);
-        }
+    amf.enter_metadata()?;
+    while let Some((name, value)) = amf.property(0) {
+        metadata.set(name, &value);
     }
-    metadata
+    Some(metadata)
 }
 
 impl Metadata {
@@ -56,6 +57,8 @@ impl Metadata {
             (b"videodatarate", Value::Number(n)) => self.video_bitrate = bitrate(*n),
             (b"audiodatarate", Value::Number(n)) => self.audio_bitrate = bitrate(*n),
             (b"encoder", Value::Text(text)) => self.encoder = printable(text),
+            // A number in FLV, a FourCC's text from some encoders; 0 is linear PCM, so presence is what counts.
+            (b"audiocodecid", Value::Number(_) | Value::Text(_)) => self.announces_audio = true,
             _ => {}
         }
     }
@@ -238,18 +241,19 @@ mod tests {
             video_bitrate: None,
             audio_bitrate: Some(Bitrate::kilobits(125)),
             encoder: Some("Lavf59.27.100".into()),
+            announces_audio: true,
         }
     }
 
     #[test]
     fn what_ffmpeg_says_is_read() {
-        assert_eq!(read_metadata(FFMPEG), ffmpeg());
+        assert_eq!(read_metadata(FFMPEG), Some(ffmpeg()));
     }
 
     #[test]
     fn rtmps_own_first_word_is_skipped() {
         let sent = [b"\x02\x00\x0d@setDataFrame", FFMPEG].concat();
-        assert_eq!(read_metadata(&sent), ffmpeg());
+        assert_eq!(read_metadata(&sent), Some(ffmpeg()));
     }
 
     #[test]
@@ -257,7 +261,7 @@ mod tests {
         for body in
             [&b""[..], b"\x02\x00\x0aonCuePoint\x03\x00\x00\x09", b"\x00\x01", b"\x02\x00\x0aonMetaData\x05"]
         {
-            assert_eq!(read_metadata(body), Metadata::default());
+            assert_eq!(read_metadata(body).unwrap_or_default(), Metadata::default());
         }
     }
 
@@ -271,7 +275,7 @@ mod tests {
         let width = number(640.0);
         let body =
             object(&[("a", nested), ("b", array), ("c", ecma), ("d", date), ("e", typed), ("width", &width)]);
-        assert_eq!(read_metadata(&body), Metadata { width: Some(640), ..Metadata::default() });
+        assert_eq!(read_metadata(&body), Some(Metadata { width: Some(640), ..Metadata::default() }));
     }
 
     #[test]
@@ -280,9 +284,9 @@ mod tests {
             let value = number(value);
             let names = ["width", "height", "framerate", "videodatarate", "audiodatarate"];
             let properties: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, &value[..])).collect();
-            assert_eq!(read_metadata(&object(&properties)), Metadata::default());
+            assert_eq!(read_metadata(&object(&properties)), Some(Metadata::default()));
         }
-        assert_eq!(read_metadata(&object(&[("width", b"\x02\x00\x01x")])), Metadata::default());
+        assert_eq!(read_metadata(&object(&[("width", b"\x02\x00\x01x")])), Some(Metadata::default()));
     }
 
     #[test]
@@ -290,7 +294,8 @@ mod tests {
         let name = format!("OBS\n\u{1b}[2J{}", "x".repeat(100));
         let length = u32::try_from(name.len()).unwrap().to_be_bytes();
         let value = [b"\x0c", &length[..], name.as_bytes()].concat();
-        let encoder = read_metadata(&object(&[("encoder", &value)])).encoder.unwrap();
+        let metadata = read_metadata(&object(&[("encoder", &value)])).unwrap();
+        let encoder = metadata.encoder.unwrap();
         assert!(encoder.starts_with("OBS[2Jxxx"), "{encoder}");
         assert_eq!(encoder.chars().count(), MAX_ENCODER_CHARS);
     }
@@ -303,18 +308,18 @@ mod tests {
             b"\x0a\xff\xff\xff\xff",
         ] {
             let body = [b"\x02\x00\x0aonMetaData\x03", nest.repeat(80_000 / nest.len()).as_slice()].concat();
-            assert_eq!(read_metadata(&body), Metadata::default());
+            assert_eq!(read_metadata(&body).unwrap_or_default(), Metadata::default());
         }
     }
 
     #[test]
     fn a_cut_body_says_what_came_before() {
         for length in 0..FFMPEG.len() {
-            let cut = read_metadata(&FFMPEG[..length]);
+            let cut = read_metadata(&FFMPEG[..length]).unwrap_or_default();
             assert!(cut.width.is_none() || cut.width == Some(1920));
         }
         let until_the_end_marker = &FFMPEG[..FFMPEG.len() - 3];
-        assert_eq!(read_metadata(until_the_end_marker), ffmpeg());
+        assert_eq!(read_metadata(until_the_end_marker), Some(ffmpeg()));
     }
 
     proptest! {
@@ -334,7 +339,7 @@ mod tests {
         #[test]
         fn every_believable_number_comes_back(width in 1u32..=65_535, kilobits in 1u32..1_000_000, rate in 0.1f64..999.0) {
             let (w, k, r) = (number(width.into()), number(kilobits.into()), number(rate));
-            let read = read_metadata(&object(&[("width", &w), ("videodatarate", &k), ("framerate", &r)]));
+            let read = read_metadata(&object(&[("width", &w), ("videodatarate", &k), ("framerate", &r)])).unwrap_or_default();
             prop_assert_eq!(read.width, Some(width));
             prop_assert_eq!(read.video_bitrate, Some(Bitrate::kilobits(kilobits.into())));
             prop_assert_eq!(read.frame_rate, Some(rate));

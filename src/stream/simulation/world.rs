@@ -16,6 +16,7 @@ use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
+use crate::stream::command::AttemptFailure;
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
 use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput};
 
@@ -247,7 +248,8 @@ impl World {
             Event::Written(attempt) => self.stream.handle_written(attempt, 1, self.now),
             Event::Output(attempt, output) => self.stream.handle_output(attempt, output, self.now),
             Event::Failed(attempt, node, reason) => {
-                self.stream.handle_failed(attempt, node, reason, String::new(), self.now);
+                let failure = AttemptFailure { attempt, node, reason, detail: String::new() };
+                self.stream.handle_failed(failure, self.now);
             }
             Event::Attached(_) => {}
         }
