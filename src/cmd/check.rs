@@ -91,7 +91,16 @@ mod tests {
 
     #[test]
     fn the_defaults_are_told_in_a_few_lines() {
-        insta::assert_snapshot!(Summary(&Config::default()).to_string(), @r"");
+        insta::assert_snapshot!(Summary(&Config::default()).to_string(), @r"
+    rtmp     127.0.0.1:1935: at most 1000 connections
+    http     127.0.0.1:8080: API for its own pages only
+    fleet    127.0.0.1:7070: without a token, heartbeat 250ms, suspected after 750ms
+    tenant   live: no keys, anyone may publish; at most 100 streams, profile default
+    profile  default: audio copy, latency normal
+               720p: H.264, 720 lines, 2500k by libx264, preset veryfast
+               360p: H.264, 360 lines, 800k by libx264, preset veryfast
+    node     node: 8 slots, runs ffmpeg, dials 127.0.0.1:7070
+    ");
     }
 
     #[test]
@@ -116,7 +125,19 @@ mod tests {
             ]
         "#;
         let config = Config::parse(text, &crate::config::System).expect("it is legal");
-        insta::assert_snapshot!(Summary(&config).to_string(), @r"");
+        insta::assert_snapshot!(Summary(&config).to_string(), @r"
+    rtmp     127.0.0.1:1935: at most 1000 connections
+    http     127.0.0.1:8080: API with a token
+    fleet    127.0.0.1:7070: with a token, heartbeat 250ms, suspected after 750ms
+    tenant   acme: 2 keys; at most 100 streams, profile mixed
+    profile  default: audio copy, latency normal
+               720p: H.264, 720 lines, 2500k by libx264, preset veryfast
+               360p: H.264, 360 lines, 800k by libx264, preset veryfast
+    profile  mixed: audio aac:128k, latency low
+               source: as it came, announced with 6000k
+               540p: H.264, 540 lines, 1500k by h264_nvenc or libx264, preset veryfast
+    node     n1: 8 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
+    ");
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl<'a> Document<'a> {
         ConfigErrors::new(errors)
     }
 
+    /// Gives a problem its line, key path and value. A table's own value is not shown: it may hold secrets.
     fn locate(&self, problem: Problem) -> Located {
         let place = problem.place.as_ref();
         let key = place.and_then(|place| find(self.tree.get_ref(), place));
@@ -104,6 +105,7 @@ fn find(table: &DeTable<'_>, place: &Place) -> Option<(String, bool)> {
     })
 }
 
+/// The same below a value: in its table, or in the elements of its array.
 fn find_within(value: &DeValue<'_>, place: &Place) -> Option<(String, bool)> {
     if let Some(table) = value.as_table() {
         return find(table, place).map(|(rest, scalar)| (format!(".{rest}"), scalar));
@@ -130,6 +132,7 @@ fn remove(table: &mut DeTable<'_>, place: &Place) -> bool {
     table.len() < before || table.iter_mut().any(|(_, value)| remove_within(value.get_mut(), place))
 }
 
+/// The same below a value. The places of what remains do not change, so errors still point into the original text.
 fn remove_within(value: &mut DeValue<'_>, place: &Place) -> bool {
     if let DeValue::Table(table) = value {
         return remove(table, place);

@@ -46,9 +46,11 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// A token that was written but cannot be had is noted by itself, not as a missing one too.
     pub(super) fn mean(&self, reader: &mut Reader) -> Fleet {
         let default = Fleet::default();
         let millisecond = Duration::from_millis(1);
+        // Faster, and heartbeats are load of their own; slower, and detection takes longer than any encoder's grace.
         let heartbeats = 50 * millisecond..=10_000 * millisecond;
         let suspicions = 100 * millisecond..=60_000 * millisecond;
         let fleet = Fleet {

@@ -1,4 +1,5 @@
-//! `[gop_log]`: how much of each stream is kept in memory for a node that fails.
+//! `[gop_log]`: how much of each stream is kept in memory for a node that fails. Memory for all streams together is
+//! at most `max_bytes` times the tenants' `max_streams`.
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ impl Written {
     pub(super) fn mean(&self, reader: &mut Reader) -> GopLogLimits {
         let default = GopLogLimits::default();
         let durations = Duration::from_secs(1)..=Duration::from_secs(600);
+        // One GOP of a high bitrate must fit; a warm-up GOP stays behind it.
         let sizes = ByteSize::mebibytes(1)..=ByteSize::mebibytes(64 * 1024);
         GopLogLimits {
             max_duration: reader.within(&self.max_duration, default.max_duration, durations),

@@ -2,7 +2,7 @@
 //!
 //! What was written and what is meant are two types. A section's file owns both, with the section's defaults and its
 //! checks: `Written` holds each key as it stands in the file, and its `mean` makes the plain, validated struct that the
-//! program uses, noting what it refuses in a [`reader::Reader`]. This file only composes the sections and holds the
+//! program uses, noting what it refuses in a `Reader`. This file only composes the sections and holds the
 //! rules that span several of them. All faults of a file are reported together ([`ConfigErrors`]).
 //!
 //! Reading the file, the environment and the host name is behind [`Surroundings`]; [`Config::parse`] is pure.

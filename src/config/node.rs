@@ -65,7 +65,9 @@ impl FromStr for ProxyAddress {
 
     fn from_str(text: &str) -> Result<Self, NoProxyAddress> {
         let (host, port) = text.rsplit_once(':').ok_or(NoProxyAddress)?;
+        // Port 0 can be listened on but not dialled.
         let dialled = port.parse::<u16>().is_ok_and(|port| port != 0);
+        // RFC 3986 section 3.2.2: the brackets keep an IPv6 address apart from its port.
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let named = !host.is_empty() && host.bytes().all(legal);
@@ -113,6 +115,7 @@ pub(super) struct Written {
 impl Written {
     pub(super) fn mean(&self, reader: &mut Reader) -> NodeSettings {
         let default = NodeSettings::default();
+        // Asked only for its text: two hosts of one name are found out by the proxy, which refuses the second.
         let host = reader.surroundings.host_name();
         NodeSettings {
             name: reader.optional(&self.name).unwrap_or_else(|| name_from_host(host.as_deref())),

@@ -54,6 +54,7 @@ pub(super) struct Written {
 impl Written {
     pub(super) fn mean(&self, reader: &mut Reader) -> StreamSettings {
         let default = StreamSettings::default();
+        // A stream that waits holds its GOP log, its name and its playlist; 10 minutes is a long walk to the encoder.
         let graces = Duration::ZERO..=Duration::from_secs(600);
         StreamSettings {
             reconnect_grace: reader.within(&self.reconnect_grace, default.reconnect_grace, graces),
