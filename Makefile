@@ -15,15 +15,14 @@ help:
 
 run:
 	@ingest-tests/install-peers run
-	cargo build --release --locked
-	exec target/release/headgate up $(ARGS)
+	cargo run --release --locked -- up $(ARGS)
 
 test:
 	@ingest-tests/install-peers test
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
-	RUST_TEST_THREADS=$(END_TO_END_THREADS) cargo test --locked
+	RUST_TEST_THREADS=$(END_TO_END_THREADS) cargo test --locked --no-fail-fast
 
 check:
 	cargo fmt --check
