@@ -4,7 +4,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::assert_none;
 use harness::clip::Clip;
@@ -16,6 +16,9 @@ use harness::wall;
 
 /// GOPs of the clip that these tests use: 4 s, so that there are two segments.
 const GOPS: usize = 2;
+
+/// Far more than it takes to fetch a folder from loopback.
+const PLAY_BOUND: Duration = Duration::from_secs(5);
 
 /// The multivariant playlist of the folders that these tests make.
 const MULTIVARIANT: &str = "#EXTM3U
@@ -71,8 +74,7 @@ fn replace(files: &mut Files, name: &str, from: &str, to: &str) {
 fn play(files: Files) -> (Recording, tempfile::TempDir) {
     let folder = harness::folder();
     let site = Site::start(Box::new(move |path, _| files.get(path).cloned()));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    (Player::start(site.url("index.m3u8"), folder.path().to_owned(), deadline).finish(), folder)
+    (Player::start(site.url("index.m3u8"), folder.path().to_owned(), PLAY_BOUND).finish(), folder)
 }
 
 /// Judges the clip through the given filters, after `damage` has been done to the files.
@@ -159,8 +161,7 @@ fn a_playlist_that_skips_goes_back_or_changes_is_found() {
         _ => Some(vec![0]),
     }));
     let folder = harness::folder();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let recording = Player::start(site.url("index.m3u8"), folder.path().to_owned(), deadline).finish();
+    let recording = Player::start(site.url("index.m3u8"), folder.path().to_owned(), PLAY_BOUND).finish();
     let findings = &recording.tracks[0].findings;
     check_found(findings, "segment 6 changed");
     check_found(findings, "segments 8 to 8 were never listed");

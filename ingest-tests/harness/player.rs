@@ -30,8 +30,9 @@ pub struct Recording {
 }
 
 impl Player {
-    /// Plays `url`, a multivariant playlist that may not exist yet, into `folder`, until it ends or until `deadline`.
-    pub fn start(url: String, folder: PathBuf, deadline: Instant) -> Self {
+    /// Plays `url`, a multivariant playlist that may not exist yet, into `folder`, until it ends, for at most `bound`.
+    pub fn start(url: String, folder: PathBuf, bound: Duration) -> Self {
+        let deadline = Instant::now() + bound;
         Self { thread: std::thread::spawn(move || play(&url, &folder, deadline)) }
     }
 

@@ -19,6 +19,7 @@ pub enum Repeat {
 /// A publishing process; ended with the value.
 pub struct Publisher {
     child: Child,
+    url: String,
     log: Log,
     /// When it was started.
     pub started_at: Instant,
@@ -36,7 +37,7 @@ impl Publisher {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("ffmpeg starts");
         let log = Log::collect(child.stderr.take().expect("it was piped"));
-        Self { child, log, started_at: Instant::now() }
+        Self { child, url: url.to_owned(), log, started_at: Instant::now() }
     }
 
     /// Waits for its end; `None` if it still publishes after `bound`.
@@ -48,14 +49,24 @@ impl Publisher {
     #[track_caller]
     pub fn wait_for_success(&mut self, bound: Duration) {
         let status = self.wait(bound);
-        assert!(status.is_some_and(|status| status.success()), "publisher: {status:?}\n{}", self.log.text());
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "publisher to {}: {status:?}\n{}",
+            self.url,
+            self.log.text()
+        );
     }
 
     /// Waits for it to give up, as one who is refused does; fails if it goes on or ends well.
     #[track_caller]
     pub fn wait_for_refusal(&mut self, bound: Duration) {
         let status = self.wait(bound);
-        assert!(status.is_some_and(|status| !status.success()), "publisher: {status:?}\n{}", self.log.text());
+        assert!(
+            status.is_some_and(|status| !status.success()),
+            "publisher to {}: {status:?}\n{}",
+            self.url,
+            self.log.text()
+        );
     }
 
     /// What it has said.
