@@ -1,0 +1,42 @@
+# Two commands matter: `make run` and `make test`. ARGS goes to headgate, for example `make run ARGS="--config mine.toml"`.
+
+.PHONY: run test check yardstick fixtures clean help
+
+# End-to-end tests mostly wait for real time to pass: more of them at once than there are cores.
+END_TO_END_THREADS ?= 6
+
+help:
+	@echo "make run        install what is missing, build, start proxy and node (ARGS=... is passed on)"
+	@echo "make test       install what the tests need, then formats, lints, documentation and all tests"
+	@echo "make check      the quick part: formats, lints and unit tests; no encoders"
+	@echo "make yardstick  the project's figures: lengths of functions and files, shares, tests"
+	@echo "make fixtures   make the files under fixtures/ again"
+	@echo "make clean      remove what was built and installed here"
+
+run:
+	@ingest-tests/install-peers run
+	cargo run --release --locked -- up $(ARGS)
+
+test:
+	@ingest-tests/install-peers test
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUST_TEST_THREADS=$(END_TO_END_THREADS) cargo test --locked --no-fail-fast
+
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --lib --bins
+	cargo test --locked --test tidy
+
+yardstick:
+	@cargo test --quiet --locked --test tidy yardstick -- --nocapture
+
+fixtures:
+	@ingest-tests/install-peers run
+	sh fixtures/media/make.sh
+
+clean:
+	cargo clean
+	rm -rf .peers test-output

@@ -1,0 +1,56 @@
+//! Reads the audio access units of a file as hashes of their payload, with their presentation times.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::ffmpeg::{run, text};
+use super::frames::{complaints, fraction, to_micros};
+use super::judge::Item;
+
+/// An audio access unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// MD5 of the payload, in hexadecimal.
+    pub hash: String,
+    /// When it is heard, in microseconds.
+    pub at_us: i64,
+}
+
+/// All units of the first audio track, in the order of the file, and what FFmpeg complained about.
+pub fn read(media: &Path) -> (Vec<Unit>, Vec<String>) {
+    let output = run(&[
+        "-loglevel level+error -copyts -i",
+        text(media),
+        "-map 0:a:0 -c copy -f framehash -hash md5 pipe:1",
+    ]);
+    let mut complaints = complaints(&String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        complaints.push(format!("ffmpeg could not read the audio: {}", output.status));
+    }
+    (units(&String::from_utf8_lossy(&output.stdout)), complaints)
+}
+
+/// Parses `#tb 0: 1/48000` and lines of `stream, dts, pts, duration, size, hash`.
+fn units(listing: &str) -> Vec<Unit> {
+    let mut time_base = (1, 1);
+    let mut units = Vec::new();
+    for line in listing.lines() {
+        if let Some(rest) = line.strip_prefix("#tb 0:") {
+            time_base = fraction(rest);
+        } else if !line.starts_with('#') {
+            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            let pts = fields.get(2).and_then(|field| field.parse().ok()).unwrap_or(i64::MIN);
+            let hash = fields.last().copied().unwrap_or_default().to_owned();
+            units.push(Unit { hash, at_us: to_micros(pts, time_base) });
+        }
+    }
+    units
+}
+
+/// Units as items that are named by their place in `source`, in which no two are equal.
+pub fn items(source: &[Unit], units: &[Unit]) -> Vec<Item> {
+    let places: BTreeMap<&str, u32> = source.iter().map(|unit| unit.hash.as_str()).zip(0..).collect();
+    assert_eq!(places.len(), source.len(), "two audio units of the source are equal");
+    let item = |unit: &Unit| Item { id: places.get(unit.hash.as_str()).copied(), at_us: unit.at_us };
+    units.iter().map(item).collect()
+}

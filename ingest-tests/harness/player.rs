@@ -1,0 +1,163 @@
+//! Plays a stream as a player would while it is live: the multivariant playlist, then every media playlist at once.
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::clip::Clip;
+use super::http::{Answer, Client};
+use super::playlist::{Multivariant, resolve};
+use super::track::{Follower, Kind, Track};
+use super::wait_for;
+
+/// Video segments of one number begin together, to a millisecond.
+const VIDEO_TOLERANCE_US: i64 = 1_000;
+/// Audio is cut at the video's positions: at most one access unit of 1024 samples beside them.
+const AUDIO_TOLERANCE_US: i64 = 22_000;
+
+/// A player at work in a thread of its own.
+pub struct Player {
+    thread: JoinHandle<Recording>,
+}
+
+/// What a player got.
+#[derive(Default)]
+pub struct Recording {
+    /// One for each media playlist.
+    pub tracks: Vec<Track>,
+    /// What was wrong with the multivariant playlist.
+    findings: Vec<String>,
+}
+
+impl Player {
+    /// Plays `url`, a multivariant playlist that may not exist yet, into `folder`, until it ends, for at most `bound`.
+    pub fn start(url: String, folder: PathBuf, bound: Duration) -> Self {
+        let deadline = Instant::now() + bound;
+        Self { thread: std::thread::spawn(move || play(&url, &folder, deadline)) }
+    }
+
+    /// Waits for the end.
+    pub fn finish(self) -> Recording {
+        self.thread.join().expect("the player does not panic")
+    }
+}
+
+impl Recording {
+    /// Everything that a player, or one who counts frames, finds wrong with this recording of `clip`.
+    pub fn judge(&self, clip: &Clip, renditions: usize) -> Vec<String> {
+        let mut findings = self.findings.clone();
+        findings.extend(self.tracks.iter().flat_map(|track| track.findings.clone()));
+        if (self.of(Kind::Video).count(), self.of(Kind::Audio).count()) != (renditions, 1) {
+            findings
+                .push(format!("{} playlists for {renditions} renditions and one audio", self.tracks.len()));
+        }
+        findings.extend(self.compare_numbering());
+        for track in &self.tracks {
+            let (of, found) = match track.kind {
+                Kind::Video => (&track.url, clip.judge_video(&track.file)),
+                Kind::Audio => (&track.url, clip.judge_audio(&track.file)),
+            };
+            findings.extend(found.into_iter().map(|finding| format!("{of}: {finding}")));
+        }
+        if let (Some(video), Some(audio)) = (self.of(Kind::Video).next(), self.of(Kind::Audio).next()) {
+            findings.extend(clip.judge_sync(&video.file, &audio.file));
+        }
+        findings
+    }
+
+    /// When every track had its first segment.
+    pub fn playable_at(&self) -> Option<Instant> {
+        self.tracks.iter().map(|track| track.first_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// When the last track had ended.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.tracks.iter().map(|track| track.ended_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// The longest that any track stood still.
+    pub fn longest_wait(&self) -> Duration {
+        self.tracks.iter().map(|track| track.longest_wait).max().unwrap_or_default()
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().filter(move |track| track.kind == kind)
+    }
+
+    /// Segments of one number must be the same piece of the timeline in every track.
+    fn compare_numbering(&self) -> Vec<String> {
+        let Some(first) = self.of(Kind::Video).next() else { return vec!["no video".to_owned()] };
+        let mut findings = Vec::new();
+        for track in &self.tracks {
+            if !track.segments.keys().eq(first.segments.keys()) {
+                let numbers = |track: &Track| format!("{:?}", track.segments.keys().collect::<Vec<_>>());
+                findings.push(format!(
+                    "{} has {}, {} has {}",
+                    track.url,
+                    numbers(track),
+                    first.url,
+                    numbers(first)
+                ));
+            }
+            let tolerance = if track.kind == Kind::Video { VIDEO_TOLERANCE_US } else { AUDIO_TOLERANCE_US };
+            for (sequence, segment) in &track.segments {
+                let other = first.segments.get(sequence).and_then(|other| other.date_us);
+                if let (Some(date), Some(other)) = (segment.date_us, other)
+                    && (date - other).abs() > tolerance
+                {
+                    findings.push(format!("{}: segment {sequence} is {} us beside", track.url, date - other));
+                }
+            }
+        }
+        findings
+    }
+}
+
+fn play(url: &str, folder: &std::path::Path, deadline: Instant) -> Recording {
+    let client = Client::new();
+    let bound = deadline.saturating_duration_since(Instant::now());
+    let listed = |answer: Answer| (answer.status == 200).then(|| answer.text());
+    let Some(text) = wait_for(bound, || client.get(url).ok().and_then(listed)) else {
+        return Recording { findings: vec![format!("{url} never answered 200")], ..Recording::default() };
+    };
+    let multivariant = match Multivariant::parse(&text) {
+        Ok(multivariant) => multivariant,
+        Err(error) => return Recording { findings: vec![format!("{url}: {error}")], ..Recording::default() },
+    };
+    let followers = media_playlists(&multivariant).into_iter().enumerate().map(|(at, (kind, uri))| {
+        let file = folder.join(format!("{at}.mp4"));
+        let follower = Follower::new(kind, resolve(url, &uri), file);
+        std::thread::spawn(move || follower.follow(deadline))
+    });
+    let threads: Vec<JoinHandle<Track>> = followers.collect();
+    let tracks =
+        threads.into_iter().map(|thread| thread.join().expect("a follower does not panic")).collect();
+    Recording { tracks, findings: check(&multivariant) }
+}
+
+/// The media playlists of a multivariant one: variants are video, their group is audio.
+fn media_playlists(multivariant: &Multivariant) -> Vec<(Kind, String)> {
+    let videos = multivariant.variants.iter().map(|(uri, _)| (Kind::Video, uri.clone()));
+    let audio = multivariant.media.iter().filter_map(|media| media.get("URI"));
+    videos.chain(audio.map(|uri| (Kind::Audio, uri.clone()))).collect()
+}
+
+/// What DESIGN promises of every multivariant playlist.
+fn check(multivariant: &Multivariant) -> Vec<String> {
+    let mut findings = Vec::new();
+    if !multivariant.independent_segments {
+        findings.push("no EXT-X-INDEPENDENT-SEGMENTS".to_owned());
+    }
+    for (uri, attributes) in &multivariant.variants {
+        for name in ["BANDWIDTH", "CODECS", "RESOLUTION", "FRAME-RATE", "AUDIO"] {
+            if attributes.get(name).is_none_or(|value| value.is_empty() || value == "0") {
+                findings.push(format!("variant {uri} has no {name}"));
+            }
+        }
+        let group = attributes.get("AUDIO");
+        if !multivariant.media.iter().any(|media| media.get("GROUP-ID") == group) {
+            findings.push(format!("variant {uri} names the audio group {group:?}, which there is not"));
+        }
+    }
+    findings
+}

@@ -1,0 +1,107 @@
+//! The kill test: the node that carries the stream is killed with SIGKILL six times in 30 s, at random moments, and started
+//! again each time. Nothing may be missing, nothing twice, and no player may notice.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::clip::Clip;
+use harness::ffmpeg::Ffmpeg;
+use harness::player::Player;
+use harness::publisher::{Publisher, Repeat};
+use harness::random::Random;
+use harness::server::{Server, config};
+use harness::stats::{Stats, Watch, judge_counters};
+use harness::{assert_none, wait_for};
+use headgate::base::clock::now;
+
+const STREAM: &str = "live/kill";
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+const KILLS: u32 = 6;
+/// Kills are spread over this much of the clip's 30 s: one in each sixth of it, anywhere in that sixth.
+const FIRST_KILL: Duration = Duration::from_millis(1_500);
+const SHARE: Duration = Duration::from_millis(4_500);
+/// From the first byte to ENDLIST.
+const BOUND: Duration = Duration::from_secs(70);
+/// Until a stream that lost its node has another one.
+const REATTACH_BOUND: Duration = Duration::from_secs(5);
+
+/// A proxy and the nodes that dial it.
+struct Fleet {
+    nodes: BTreeMap<String, Server>,
+    config: String,
+    fleet_address: String,
+    stats: Stats,
+    proxy: Server,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let config = config(&Ffmpeg::Debian.path());
+        let proxy = Server::start(&["proxy"], &config);
+        let (fleet_address, stats) = (proxy.address("fleet"), Stats::of(&proxy));
+        let mut fleet = Self { nodes: BTreeMap::new(), config, fleet_address, stats, proxy };
+        NODES.iter().for_each(|name| fleet.start_node(name));
+        fleet.stats.wait_for_nodes(NODES.len() as u64);
+        fleet
+    }
+
+    fn start_node(&mut self, name: &str) {
+        let node = Server::spawn(&["node", "--proxy", &self.fleet_address, "--name", name], &self.config);
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// How many attempts the stream has had, if it is carried now.
+    fn attempts(&self) -> Option<u64> {
+        let entry = self.stats.stream(STREAM)?;
+        entry["node"].as_str()?;
+        entry["attempts"].as_u64()
+    }
+
+    /// Kills the node that carries the stream and starts it again; gives its name and how long the stream was without one.
+    fn kill_carrier(&mut self) -> (String, Duration) {
+        let carried = || Some((self.attempts()?, self.stats.carrier(STREAM)?));
+        let (before, name) = wait_for(REATTACH_BOUND, carried).expect("a node carries the stream");
+        let node = self.nodes.remove(&name).expect("it is one of ours");
+        let killed_at = now();
+        node.kill();
+        self.start_node(&name);
+        let attached = wait_for(REATTACH_BOUND, || self.attempts().filter(|&attempts| attempts > before));
+        assert!(
+            attached.is_some(),
+            "{name} was killed and no new attempt began: {:?}",
+            self.stats.stream(STREAM)
+        );
+        (name, killed_at.elapsed())
+    }
+}
+
+#[test]
+fn six_kills_lose_nothing() {
+    let mut random = Random::seeded();
+    let (clip, folder) = (Clip::whole(), harness::folder());
+    let mut fleet = Fleet::start();
+    let watch = Watch::start(fleet.stats.clone(), STREAM);
+    let player = Player::start(fleet.proxy.play_url(STREAM), folder.path().to_owned(), BOUND);
+    let mut publisher =
+        Publisher::start(Ffmpeg::Debian, &clip.path, &fleet.proxy.publish_url(STREAM), Repeat::Once);
+    for kill in 0..KILLS {
+        let within = Duration::from_millis(random.below(4_500));
+        let at = FIRST_KILL + SHARE * kill + within;
+        std::thread::sleep(at.saturating_sub(publisher.started_at.elapsed()));
+        let (name, without) = fleet.kill_carrier();
+        println!("kill {} of {name} at {at:.1?}; the next attempt began after {without:.2?}", kill + 1);
+    }
+    publisher.wait_for_success(BOUND);
+    let recording = player.finish();
+    println!("the longest wait for a new segment: {:.2?}", recording.longest_wait());
+    let last = watch.last();
+    let mut findings = recording.judge(&clip, 2);
+    findings.extend(judge_counters(last.as_ref()));
+    let reattachments = last.and_then(|entry| entry["reattachments"].as_u64());
+    if reattachments < Some(u64::from(KILLS)) {
+        findings.push(format!("reattachments is {reattachments:?} after {KILLS} kills"));
+    }
+    assert_none("after six kills", &findings);
+}
