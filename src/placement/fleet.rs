@@ -230,13 +230,18 @@ impl Fleet {
         Ok(())
     }
 
-    /// A control connection is gone: its node is lost, and the node's leases fail. Nothing happens if it was known.
+    /// A control connection is gone: its node is lost, and the node's leases fail. A node that had said that it leaves
+    /// is forgotten at once, the others are still shown for a while. Nothing happens if it was known.
     pub fn handle_disconnected(&mut self, connection: ConnectionId, reason: Reason, now: Instant) {
-        if let Some(name) = self.connections.get(&connection).cloned() {
-            let detail = format!("the control connection of {name} ended: {reason}");
-            self.lose(&name, reason, &detail, now);
-        }
         self.handle_deadline(now);
+        let Ok(member) = self.member(connection) else { return };
+        let (name, leaving) = (member.name().clone(), member.is_leaving());
+        let reason = if leaving { Reason::NodeStopping } else { reason };
+        let detail = format!("the control connection of {name} ended: {reason}");
+        self.lose(&name, reason, &detail, now);
+        if leaving {
+            self.members.remove(&name);
+        }
     }
 
     /// A node does not take a lease, or gives it back. Ignored unless the lease is that node's: the answer may have
@@ -377,7 +382,7 @@ impl Fleet {
             return;
         };
         let silence = member.silence(now);
-        if silence >= self.suspect_after * LOST_AFTER_SUSPICIONS {
+        if silence >= self.suspect_after.saturating_mul(LOST_AFTER_SUSPICIONS) {
             let detail = format!("{name} was silent for {} ms", silence.as_millis());
             self.lose(name, Reason::IdleTimeout, &detail, now);
             self.commands.push_back(Command::Disconnect { connection, reason: Reason::IdleTimeout });

@@ -1,1 +1,3 @@
-//! Stub.
+//! The proxy's side of what touches the world.
+
+pub mod fleet;

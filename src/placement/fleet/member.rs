@@ -68,6 +68,10 @@ impl Member {
         self.connection().is_some()
     }
 
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.standing, Standing::Connected { leaving: true, .. })
+    }
+
     pub(super) fn lost_at(&self) -> Option<Instant> {
         match self.standing {
             Standing::Connected { .. } => None,
@@ -100,7 +104,11 @@ impl Member {
         }
     }
 
-    pub(super) fn handle_heartbeat(&mut self, heartbeat: &Heartbeat, now: Instant) -> Result<(), ReportError> {
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<(), ReportError> {
         (self.load, self.leases_reported) = load::bounded_heartbeat(heartbeat, self.hello.capacity)?;
         self.last_heard = now;
         if let Standing::Connected { silent, .. } = &mut self.standing {
@@ -135,7 +143,7 @@ impl Member {
         match self.standing {
             Standing::Connected { silent: false, .. } => self.last_heard.checked_add(suspect_after),
             Standing::Connected { silent: true, .. } => {
-                self.last_heard.checked_add(suspect_after * LOST_AFTER_SUSPICIONS)
+                self.last_heard.checked_add(suspect_after.saturating_mul(LOST_AFTER_SUSPICIONS))
             }
             Standing::Lost { at } => at.checked_add(LOST_SHOWN_FOR),
         }

@@ -92,7 +92,10 @@ impl FleetTotals {
             draining: count(NodeState::Draining),
             queue_length: 0,
             capacity_cores: connected().map(|node| node.capacity.cores).sum(),
-            used_cores: connected().map(|node| node.load.cpu * f64::from(node.capacity.cores)).sum(),
+            // Folded from 0, because the sum of no floats is -0.
+            used_cores: connected()
+                .map(|node| node.load.cpu * f64::from(node.capacity.cores))
+                .fold(0.0, |sum, cores| sum + cores),
         }
     }
 }

@@ -1,0 +1,323 @@
+//! Dispatch: the one task that owns the fleet's state. It feeds [`Fleet`] with what nodes and streams say and carries
+//! out what that decides; it never waits for another task. What does not fit into a queue is treated there and then.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use super::lease::Lease;
+use super::secret::LeaseSecret;
+use super::{FleetSettings, FleetSnapshot, LeaseRequest, SocketSlot, refuse};
+use crate::base::clock;
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::base::shutdown::CancellationToken;
+use crate::base::task::Tasks;
+use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError};
+use crate::placement::place::NodeState;
+use crate::wire::message::{LeaseId, LeaseSpec, NodeHello, NodeMessage, ProxyMessage};
+
+/// The shortest time between two snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+/// How long leases may take to close when the fleet stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What happens.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A stream wants a lease.
+    Request(Box<LeaseRequest>),
+    /// A node has connected. Dropping `queue` closes its connection, after what is in it has been written.
+    Hello { connection: ConnectionId, hello: Box<NodeHello>, queue: mpsc::Sender<ProxyMessage> },
+    /// A node that has said hello says something else.
+    Heard { connection: ConnectionId, message: NodeMessage },
+    /// A control connection is over.
+    Disconnected { connection: ConnectionId, reason: Reason },
+    /// Somebody presents a lease's secret. No answer means that there is no such lease.
+    Claim { secret: LeaseSecret, reply: oneshot::Sender<SocketSlot> },
+    /// A lease's task is done.
+    Released { lease: LeaseId },
+}
+
+/// The task's state.
+pub(super) struct Dispatch {
+    settings: FleetSettings,
+    tasks: Tasks,
+    /// For the leases that are started here.
+    inbox: mpsc::Sender<Input>,
+    fleet: Fleet,
+    /// At most [`crate::placement::fleet::MAX_NODES`].
+    nodes: HashMap<ConnectionId, mpsc::Sender<ProxyMessage>>,
+    /// Leases on offer, by what their node must present; bounded as `leases` is.
+    offers: HashMap<LeaseSecret, (LeaseId, SocketSlot)>,
+    /// Leases whose task runs and has not been told to end; bounded by the slots of all nodes.
+    leases: HashMap<LeaseId, oneshot::Sender<LeaseFailure>>,
+    /// Leases whose task runs.
+    running: HashSet<LeaseId>,
+    snapshot: watch::Sender<Arc<FleetSnapshot>>,
+    /// When the next snapshot may be published.
+    snapshot_due: Instant,
+    changed: bool,
+}
+
+impl Dispatch {
+    pub(super) fn new(
+        settings: FleetSettings,
+        tasks: Tasks,
+        inbox: mpsc::Sender<Input>,
+        snapshot: watch::Sender<Arc<FleetSnapshot>>,
+    ) -> Self {
+        // Ties between nodes need be even, not secret: without random bits the clock will do.
+        let seed = getrandom::u64().unwrap_or_else(|_| clock::unix_now().as_secs());
+        Self {
+            fleet: Fleet::new(settings.suspect_after, seed),
+            settings,
+            tasks,
+            inbox,
+            nodes: HashMap::new(),
+            offers: HashMap::new(),
+            leases: HashMap::new(),
+            running: HashSet::new(),
+            snapshot,
+            snapshot_due: clock::now(),
+            changed: false,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stop: CancellationToken) {
+        loop {
+            self.carry_out_commands();
+            self.publish(clock::now());
+            tokio::select! {
+                // 1. The order to stop. 2. What happens, which also moves time on. 3. Time alone.
+                biased;
+                () = stop.cancelled() => break,
+                Some(input) = inputs.recv() => self.handle(input, clock::now()),
+                () = clock::until(self.next_deadline()) => self.fleet.handle_deadline(clock::now()),
+            }
+        }
+        self.stop(inputs).await;
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        // Ages grow while there are nodes, so a snapshot is due even if nothing happens.
+        let snapshot = (self.changed || !self.nodes.is_empty()).then_some(self.snapshot_due);
+        self.fleet.next_deadline().into_iter().chain(snapshot).min()
+    }
+
+    fn handle(&mut self, input: Input, now: Instant) {
+        self.changed = true;
+        match input {
+            Input::Request(request) => self.handle_request(*request, now),
+            Input::Hello { connection, hello, queue } => self.handle_hello(connection, *hello, queue, now),
+            Input::Heard { connection, message } => {
+                if let Err(error) = self.hear(connection, message, now) {
+                    self.expel(connection, &error, now);
+                }
+            }
+            Input::Disconnected { connection, reason } => {
+                self.nodes.remove(&connection);
+                self.fleet.handle_disconnected(connection, reason, now);
+            }
+            Input::Claim { secret, reply } => self.handle_claim(secret, reply, now),
+            Input::Released { lease } => self.handle_released(lease, now),
+        }
+    }
+
+    /// Places the request, tells the node, and starts the lease's task. If the node cannot be told, the lease fails
+    /// as any lease of a lost node does.
+    fn handle_request(&mut self, request: LeaseRequest, now: Instant) {
+        let secret = match LeaseSecret::generate() {
+            Ok(secret) => secret,
+            Err(error) => return self.refuse(request, Reason::Internal, error.to_string()),
+        };
+        let offer = match self.fleet.reserve(&request.demand, now) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse(request, Reason::NoNode, refusal.to_string()),
+        };
+        let spec = LeaseSpec {
+            lease: offer.lease,
+            secret: secret.expose(),
+            stream: request.stream.clone(),
+            attempt: request.attempt.clone(),
+        };
+        let (slot, socket) = oneshot::channel();
+        let (fail, failed) = oneshot::channel();
+        self.offers.insert(secret, (offer.lease, slot));
+        self.leases.insert(offer.lease, fail);
+        self.running.insert(offer.lease);
+        let lease = Lease { id: offer.lease, node: offer.choice.node, request, socket, failed };
+        self.tasks.spawn(lease.run(self.inbox.clone()));
+        self.send(offer.connection, ProxyMessage::Lease(Box::new(spec)), now);
+    }
+
+    fn refuse(&self, request: LeaseRequest, reason: Reason, detail: String) {
+        info!(stream = %request.stream, attempt = request.attempt.number, %reason, detail, "lease not placed");
+        // A task of its own, because the stream may not have room for the event now.
+        self.tasks.spawn(refuse(request, reason, detail));
+    }
+
+    fn handle_hello(
+        &mut self,
+        connection: ConnectionId,
+        hello: NodeHello,
+        queue: mpsc::Sender<ProxyMessage>,
+        now: Instant,
+    ) {
+        self.nodes.insert(connection, queue);
+        match self.fleet.handle_hello(connection, hello, now) {
+            Ok(()) => {
+                let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
+                let proxy = self.settings.proxy_id.clone();
+                self.send(connection, ProxyMessage::Welcome { proxy, heartbeat_ms }, now);
+            }
+            Err(error) => self.expel(connection, &error, now),
+        }
+    }
+
+    fn hear(
+        &mut self,
+        connection: ConnectionId,
+        message: NodeMessage,
+        now: Instant,
+    ) -> Result<(), NodeError> {
+        if !self.nodes.contains_key(&connection) {
+            // It is being closed, and what it sent before it noticed is of no interest.
+            return Ok(());
+        }
+        match message {
+            NodeMessage::Hello(hello) => self.fleet.handle_hello(connection, hello, now),
+            NodeMessage::Heartbeat(heartbeat) => self.fleet.handle_heartbeat(connection, &heartbeat, now),
+            NodeMessage::LeaseRefused { lease, reason } => {
+                self.fleet.handle_lease_refused(connection, lease, reason, now)
+            }
+            NodeMessage::Leaving => self.fleet.handle_leaving(connection, now),
+        }
+    }
+
+    /// Tells a node why it is not wanted, and closes its connection.
+    fn expel(&mut self, connection: ConnectionId, error: &NodeError, now: Instant) {
+        let (reason, detail) = (error.reason(), error.to_string());
+        info!(connection = connection.0, %reason, detail, "node refused");
+        self.send(connection, ProxyMessage::Refused { reason, detail }, now);
+        self.nodes.remove(&connection);
+        self.fleet.handle_disconnected(connection, reason, now);
+    }
+
+    /// The secret is used up even if nothing comes of it.
+    fn handle_claim(&mut self, secret: LeaseSecret, reply: oneshot::Sender<SocketSlot>, now: Instant) {
+        if let Some((lease, slot)) = self.offers.remove(&secret)
+            && self.fleet.handle_attached(lease, now)
+        {
+            // If the connection has gone meanwhile, the slot is dropped and the lease's task knows it by that.
+            let _ = reply.send(slot);
+        }
+    }
+
+    fn handle_released(&mut self, lease: LeaseId, now: Instant) {
+        self.running.remove(&lease);
+        self.leases.remove(&lease);
+        self.withdraw(lease);
+        self.fleet.handle_released(lease, now);
+    }
+
+    /// Makes the secret of a lease that is still on offer worthless.
+    fn withdraw(&mut self, lease: LeaseId) {
+        self.offers.retain(|_, (offered, _)| *offered != lease);
+    }
+
+    fn carry_out_commands(&mut self) {
+        while let Some(command) = self.fleet.next_command() {
+            self.changed = true;
+            match command {
+                Command::Disconnect { connection, .. } => drop(self.nodes.remove(&connection)),
+                Command::Cancel { connection, lease, reason } => {
+                    self.send(connection, ProxyMessage::Cancel { lease, reason }, clock::now());
+                }
+                Command::Fail(failure) => self.fail(failure),
+                Command::Report { node, state, reason } => report(&node, state, reason),
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: LeaseFailure) {
+        let lease = failure.lease;
+        if let Some(fail) = self.leases.remove(&lease) {
+            // Only a lease that has just ended by itself does not listen.
+            let _ = fail.send(failure);
+        }
+        // After the failure was told, because the lease takes the loss of its socket's sender for one of its own.
+        self.withdraw(lease);
+    }
+
+    /// Queues a message for a node. One that does not read what it is sent is lost.
+    fn send(&mut self, connection: ConnectionId, message: ProxyMessage, now: Instant) {
+        let Some(queue) = self.nodes.get(&connection) else { return };
+        let reason = match queue.try_send(message) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(_)) => Reason::LinkSlow,
+            Err(mpsc::error::TrySendError::Closed(_)) => Reason::ConnectionLost,
+        };
+        self.nodes.remove(&connection);
+        self.fleet.handle_disconnected(connection, reason, now);
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if now < self.snapshot_due || (!self.changed && self.nodes.is_empty()) {
+            return;
+        }
+        self.changed = false;
+        self.snapshot_due = now + SNAPSHOT_INTERVAL;
+        self.snapshot.send_replace(Arc::new(self.fleet.snapshot(now)));
+    }
+
+    /// Ends all leases, waits until their connections are closed, and then closes the nodes'.
+    async fn stop(mut self, mut inputs: mpsc::Receiver<Input>) {
+        // A lease takes the loss of who could fail it as the order to stop; so this comes before the offers go.
+        self.leases.clear();
+        self.offers.clear();
+        let released = async {
+            while !self.running.is_empty()
+                && let Some(input) = inputs.recv().await
+            {
+                self.handle_while_stopping(input);
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, released).await.is_err() {
+            warn!(leases = self.running.len(), "leases not closed in time");
+        }
+        self.nodes.clear();
+        inputs.close();
+        while let Ok(input) = inputs.try_recv() {
+            self.handle_while_stopping(input);
+        }
+    }
+
+    fn handle_while_stopping(&mut self, input: Input) {
+        match input {
+            Input::Request(request) => self.refuse(*request, Reason::NoNode, "the fleet stops".to_owned()),
+            Input::Released { lease } => {
+                self.running.remove(&lease);
+            }
+            // A newcomer's queue and a claim's reply are dropped, which closes both connections.
+            Input::Hello { .. } | Input::Heard { .. } | Input::Disconnected { .. } | Input::Claim { .. } => {}
+        }
+    }
+}
+
+/// Joining and leaving in order are what an operator expects, silence and loss are not.
+fn report(node: &Name, state: NodeState, reason: Option<Reason>) {
+    match (state, reason) {
+        (NodeState::Alive, _) => info!(%node, "node alive"),
+        (NodeState::Draining, _) => info!(%node, "node leaving"),
+        (NodeState::Suspect, _) => warn!(%node, "node suspect"),
+        (NodeState::Lost, Some(reason @ Reason::NodeStopping)) => info!(%node, %reason, "node left"),
+        (NodeState::Lost, reason) => {
+            let reason = reason.map_or("unknown", Reason::as_str);
+            warn!(%node, reason, "node lost");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The fleet link of the proxy: nodes dial the fleet port, streams ask for leases, and this room brings them together.
+//! It acts; what is decided about nodes and leases is decided in [`crate::placement`].
+//!
+//! ```text
+//!  listener ── admission ──► control (a task a node) ──┐ hello, heartbeats           streams
+//!     │                                                ▼                                │ FleetHandle::request
+//!     │ a lease's secret ─────────────────────► dispatch (one task: placement::fleet) ◄─┘
+//!     │                                                │ spawns, fails
+//!     └── the lease's socket ──────────────────► lease (a task a lease) ── LeaseEvent ──► the stream
+//! ```
+//!
+//! Dispatch never waits for another task, so nothing that waits for it can wait for ever. Every queue between them is
+//! bounded, and each says what happens when it is full.
+
+mod admission;
+mod control;
+mod dispatch;
+mod lease;
+mod listener;
+mod outbox;
+mod output_guard;
+mod rate;
+mod secret;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::dispatch::{Dispatch, Input};
+use crate::base::names::{Name, StreamName};
+use crate::base::reason::Reason;
+use crate::base::secret::Secret;
+use crate::base::shutdown::CancellationToken;
+use crate::base::task::Tasks;
+use crate::placement::demand::Demand;
+pub use crate::placement::fleet::snapshot::FleetSnapshot;
+use crate::wire::message::{AttemptSpec, LeaseInput, LeaseOutput};
+
+/// Inputs that wait for the dispatch task. A node's messages wait for room, which slows that node's reading down; a
+/// stream's request is refused with [`Reason::NoNode`] when it is full.
+const INBOX_CAPACITY: usize = 1024;
+
+/// What the fleet link must know.
+#[derive(Clone, Debug)]
+pub struct FleetSettings {
+    /// What a node must present; `None` takes any node.
+    pub token: Option<Secret>,
+    /// How often nodes send a heartbeat.
+    pub heartbeat: Duration,
+    /// After how long without one a node is suspect.
+    pub suspect_after: Duration,
+    /// What the proxy calls itself to its nodes.
+    pub proxy_id: String,
+}
+
+/// A stream's wish to have an attempt run somewhere.
+#[derive(Debug)]
+pub struct LeaseRequest {
+    /// The stream, for the node's log and ours.
+    pub stream: StreamName,
+    /// What to run.
+    pub attempt: AttemptSpec,
+    /// Where it may run.
+    pub demand: Demand,
+    /// What goes to the node once it is attached. Dropping the sender gives the lease up, at once, whatever is still
+    /// queued; so the sender must be kept until the last event, after [`LeaseInput::EndOfInput`] too. When the node
+    /// takes nothing more the queue fills up: a stream that waits for room must go on reading its events meanwhile.
+    pub input: mpsc::Receiver<LeaseInput>,
+    /// What becomes of it, with [`AttemptSpec::number`]. When it is full, reading from the node stops until there is
+    /// room; writing to it goes on.
+    pub events: mpsc::Sender<(u32, LeaseEvent)>,
+}
+
+/// What becomes of a lease. [`LeaseEvent::Failed`] or [`LeaseOutput::Ended`] comes exactly once, and last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LeaseEvent {
+    /// It was offered to a node.
+    Placed {
+        /// Which one.
+        node: Name,
+    },
+    /// The node has connected for it; what comes through the input is sent from now on.
+    Attached,
+    /// That many more inputs were written to the socket, in order.
+    Written {
+        /// How many.
+        inputs: usize,
+    },
+    /// The node says something. Indices of renditions are those of the attempt's ladder.
+    Output(LeaseOutput),
+    /// It is over without an orderly end.
+    Failed {
+        /// The node that had it, if there was one.
+        node: Option<Name>,
+        /// Why: [`Reason::NoNode`], [`Reason::HandshakeTimeout`] (the node did not connect for it),
+        /// [`Reason::NodeLost`], [`Reason::ProtocolViolation`], [`Reason::Superseded`] (given up by the stream),
+        /// [`Reason::Shutdown`], or why the node refused it.
+        reason: Reason,
+        /// For the log and the API.
+        detail: String,
+    },
+}
+
+/// How streams reach the fleet. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FleetHandle {
+    inbox: mpsc::Sender<Input>,
+    snapshot: watch::Receiver<Arc<FleetSnapshot>>,
+}
+
+impl FleetHandle {
+    /// Asks for a lease. The answer comes as events: [`LeaseEvent::Placed`], or [`LeaseEvent::Failed`] with
+    /// [`Reason::NoNode`] when no node will do, the fleet's queue is full, or the fleet has stopped. Waits only in the
+    /// last two cases, for room among the events.
+    pub async fn request(&self, request: LeaseRequest) {
+        let (input, detail) = match self.inbox.try_send(Input::Request(Box::new(request))) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(input)) => (input, "too many requests wait for a node"),
+            Err(mpsc::error::TrySendError::Closed(input)) => (input, "the fleet has stopped"),
+        };
+        if let Input::Request(request) = input {
+            refuse(*request, Reason::NoNode, detail.to_owned()).await;
+        }
+    }
+
+    /// The fleet as the API shows it; published on every change, and while there are nodes, at most every 250 ms.
+    #[must_use]
+    pub fn stats(&self) -> watch::Receiver<Arc<FleetSnapshot>> {
+        self.snapshot.clone()
+    }
+}
+
+/// Starts to serve nodes on `listener`, which is bound already, until `stop`: then leases are closed first, control
+/// connections after them.
+#[must_use]
+pub fn start(
+    listener: TcpListener,
+    settings: FleetSettings,
+    tasks: &Tasks,
+    stop: CancellationToken,
+) -> FleetHandle {
+    let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
+    let (publisher, snapshot) = watch::channel(Arc::default());
+    let door = listener::Door::new(settings.token.clone(), inbox.clone());
+    tasks.spawn(listener::run(listener, Arc::new(door), tasks.clone(), stop.clone()));
+    let dispatch = Dispatch::new(settings, tasks.clone(), inbox.clone(), publisher);
+    tasks.spawn(dispatch.run(inputs, stop));
+    FleetHandle { inbox, snapshot }
+}
+
+/// Answers a request that reached no node.
+async fn refuse(request: LeaseRequest, reason: Reason, detail: String) {
+    let failed = LeaseEvent::Failed { node: None, reason, detail };
+    // Fails only if the stream has gone, which is then no one's loss.
+    let _ = request.events.send((request.attempt.number, failed)).await;
+}
+
+/// A connection of a node after the HTTP upgrade.
+#[derive(Debug)]
+struct Upgraded {
+    socket: TcpStream,
+    /// What the node sent right behind its request.
+    received: BytesMut,
+}
+
+/// Where a lease's task waits for its connection. Sent to the listener in answer to a secret, once.
+type SocketSlot = oneshot::Sender<Upgraded>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Frames on their way to a socket: written vectored, many at a time, and never copied.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::wire::codec::Frame;
+
+/// Slices in one system call. Two a frame: the 32 frames are about a second of 30 pictures a second, more than is ever
+/// queued while the socket takes them.
+const MAX_SLICES: usize = 64;
+
+/// Frames that were not written to the end yet. Its owner bounds it by [`Outbox::has_room`].
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: VecDeque<Frame>,
+    /// Bytes of the first frame that are written.
+    written: usize,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Frames that may be queued.
+    pub(super) const MAX_FRAMES: usize = 64;
+    /// Bytes that may be queued before no more frames are taken; the last one taken may go over it.
+    const MAX_BYTES: usize = 4 << 20;
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes of the frames that were not written to the end yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many more frames may be queued now.
+    pub(super) fn room(&self) -> usize {
+        if self.bytes >= Self::MAX_BYTES { 0 } else { Self::MAX_FRAMES.saturating_sub(self.frames.len()) }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// Forgets what is queued.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes once, as much as `socket` takes, and says how many frames were completed by it. Cancel-safe: what was
+    /// written is accounted for before this returns, and nothing is written otherwise.
+    ///
+    /// # Errors
+    /// When the socket fails, or takes nothing at all.
+    pub(super) async fn write_to(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let filled = self.fill(&mut slices);
+        let written = socket.write_vectored(&slices[..filled]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(self.advance(written))
+    }
+
+    /// Fills `slices` from the front with what is left to write, and says how many were filled.
+    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.written;
+        let mut filled = 0;
+        for piece in self.frames.iter().flat_map(|frame| [&frame.head, &frame.body]) {
+            let rest = &piece[skip.min(piece.len())..];
+            skip = skip.saturating_sub(piece.len());
+            if rest.is_empty() {
+                continue;
+            }
+            let Some(slice) = slices.get_mut(filled) else { break };
+            *slice = IoSlice::new(rest);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes `bytes` off the front, and says how many frames that completed.
+    fn advance(&mut self, bytes: usize) -> usize {
+        let before = self.frames.len();
+        self.written += bytes;
+        while let Some(length) = self.frames.front().map(Frame::len).filter(|&length| length <= self.written)
+        {
+            self.written -= length;
+            self.bytes -= length;
+            self.frames.pop_front();
+        }
+        before - self.frames.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn frame(head: &[u8], body: &[u8]) -> Frame {
+        Frame { head: Bytes::copy_from_slice(head), body: Bytes::copy_from_slice(body) }
+    }
+
+    #[test]
+    fn room_ends_with_frames_or_with_bytes() {
+        let mut outbox = Outbox::default();
+        for queued in 0..Outbox::MAX_FRAMES {
+            assert_eq!(outbox.room(), Outbox::MAX_FRAMES - queued);
+            outbox.push(frame(b"head", b""));
+        }
+        assert!(!outbox.has_room());
+        outbox.clear();
+        outbox.push(frame(b"head", &vec![0; Outbox::MAX_BYTES]));
+        assert!(!outbox.has_room());
+    }
+
+    proptest! {
+        /// Whatever the socket takes at a time, the bytes come in order and each frame is completed once.
+        #[test]
+        fn any_split_of_the_writes_gives_the_same_bytes(
+            frames in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..8), prop::collection::vec(any::<u8>(), 0..20)), 0..50),
+            takes in prop::collection::vec(1usize..40, 1..10),
+        ) {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for (head, body) in &frames {
+                outbox.push(frame(head, body));
+                expected.extend_from_slice(head);
+                expected.extend_from_slice(body);
+            }
+            let (mut got, mut completed) = (Vec::new(), 0);
+            for take in takes.iter().cycle() {
+                let mut slices = [IoSlice::new(&[]); 5];
+                let filled = outbox.fill(&mut slices);
+                let offered: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+                if offered.is_empty() {
+                    break;
+                }
+                let take = (*take).min(offered.len());
+                got.extend_from_slice(&offered[..take]);
+                completed += outbox.advance(take);
+            }
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(completed, frames.len());
+            prop_assert!(outbox.is_empty() && outbox.bytes == 0 && outbox.written == 0);
+        }
+    }
+}
