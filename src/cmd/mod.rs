@@ -1,1 +1,3 @@
-//! Stub.
+//! A file for each subcommand.
+
+pub mod check;

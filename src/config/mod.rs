@@ -1,1 +1,197 @@
-//! Stub.
+//! The configuration: one TOML file, every key of it optional.
+//!
+//! What was written and what is meant are two types. A section's file owns both, with the section's defaults and its
+//! checks: `Written` holds each key as it stands in the file, and its `mean` makes the plain, validated struct that the
+//! program uses, noting what it refuses in a `Reader`. This file only composes the sections and holds the
+//! rules that span several of them. All faults of a file are reported together ([`ConfigErrors`]).
+//!
+//! Reading the file, the environment and the host name is behind [`Surroundings`]; [`Config::parse`] is pure.
+
+mod document;
+mod error;
+mod fleet;
+mod gop_log;
+mod http;
+mod node;
+mod origin;
+mod profile;
+mod reader;
+mod rendition;
+mod rtmp;
+mod stream;
+mod surroundings;
+mod tenant;
+#[cfg(test)]
+mod tests;
+pub(crate) mod units;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::base::names::Name;
+use crate::ffmpeg::ladder::Ladder;
+
+use document::Document;
+use reader::Reader;
+
+pub use error::{ConfigError, ConfigErrors, Located};
+pub use fleet::Fleet;
+pub use gop_log::GopLogLimits;
+pub use http::Http;
+pub use node::{NodeSettings, ProxyAddress};
+pub use origin::OriginSettings;
+pub(crate) use profile::written_audio;
+pub use rtmp::Rtmp;
+pub use stream::{StreamSettings, Takeover};
+pub use surroundings::{Surroundings, System};
+pub use tenant::{StreamKey, StreamPattern, Tenant};
+
+/// The file that is read when no other is named.
+pub const DEFAULT_FILE: &str = "config.toml";
+
+/// Everything that can be configured, validated. The default is what runs without a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The HTTP server.
+    pub http: Http,
+    /// The RTMP listener.
+    pub rtmp: Rtmp,
+    /// The port that nodes dial.
+    pub fleet: Fleet,
+    /// Bounds of each stream's GOP log.
+    pub gop_log: GopLogLimits,
+    /// The life of a stream.
+    pub stream: StreamSettings,
+    /// What players are served.
+    pub origin: OriginSettings,
+    /// This machine as a node.
+    pub node: NodeSettings,
+    /// Who may publish; at least one.
+    pub tenants: BTreeMap<Name, Tenant>,
+    /// The ladders by the name of their profile; `default` is always among them.
+    pub profiles: BTreeMap<Name, Arc<Ladder>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let profiles = profile::built_in();
+        Self {
+            http: Http::default(),
+            rtmp: Rtmp::default(),
+            fleet: Fleet::default(),
+            gop_log: GopLogLimits::default(),
+            stream: StreamSettings::default(),
+            origin: OriginSettings::default(),
+            node: NodeSettings::default(),
+            tenants: tenant::built_in(&profiles),
+            profiles,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`, which must exist; without a path [`DEFAULT_FILE`] in the working folder if it is
+    /// there, or else nothing, which means the defaults.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, or that it cannot be read.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let file = path.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match System.read(file) {
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigErrors::unreadable(file, &error)),
+            Ok(text) => text,
+        };
+        Self::parse(&text, &System).map_err(|errors| errors.in_file(file))
+    }
+
+    /// Understands the `text` of a file. `surroundings` are asked for the secrets that the file only points to, and
+    /// for the host name.
+    ///
+    /// # Errors
+    /// All that is wrong with the text: every unknown key and every value that is refused; of faults in the TOML
+    /// itself those that the parser finds in one go.
+    pub fn parse(text: &str, surroundings: &dyn Surroundings) -> Result<Self, ConfigErrors> {
+        let document = Document::parse(text)?;
+        let (written, problems) = document.sift::<Written>();
+        let mut reader = Reader::new(surroundings, problems);
+        let config = written.mean(&mut reader);
+        match reader.into_problems() {
+            problems if problems.is_empty() => Ok(config),
+            problems => Err(document.explain(problems)),
+        }
+    }
+}
+
+/// The whole file as it was written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    http: http::Written,
+    rtmp: rtmp::Written,
+    fleet: fleet::Written,
+    gop_log: gop_log::Written,
+    stream: stream::Written,
+    origin: origin::Written,
+    node: node::Written,
+    tenants: BTreeMap<Spanned<String>, tenant::Written>,
+    profiles: BTreeMap<Spanned<String>, profile::Written>,
+}
+
+impl Written {
+    fn mean(&self, reader: &mut Reader) -> Config {
+        let profiles = profile::mean(&self.profiles, reader);
+        let config = Config {
+            http: self.http.mean(reader),
+            rtmp: self.rtmp.mean(reader),
+            fleet: self.fleet.mean(reader),
+            gop_log: self.gop_log.mean(reader),
+            stream: self.stream.mean(reader),
+            origin: self.origin.mean(reader),
+            node: self.node.mean(reader),
+            tenants: tenant::mean(&self.tenants, &profiles, reader),
+            profiles,
+        };
+        self.refuse_open_doors(&config, reader);
+        self.refuse_shared_addresses(&config, reader);
+        config
+    }
+
+    /// A tenant without keys takes anyone's stream. That is fine on loopback; elsewhere it must have been said.
+    fn refuse_open_doors(&self, config: &Config, reader: &mut Reader) {
+        let listen = config.rtmp.listen;
+        if listen.ip().to_canonical().is_loopback() {
+            return;
+        }
+        for name in self.tenants.iter().filter(|(_, tenant)| tenant.is_open()).map(|(name, _)| name) {
+            let problem = format!(
+                "has no keys although rtmp.listen ({listen}) is not loopback: give it keys, or say allow_anonymous = true"
+            );
+            reader.refuse(Some(name.span()), problem);
+        }
+        if self.tenants.is_empty() {
+            let problem = "the built-in tenant \"live\" has no keys, so only loopback is allowed: write a [tenants.NAME] with keys";
+            reader.refuse(self.rtmp.listen.place(), problem);
+        }
+    }
+
+    /// Two listeners on one address would fail when the second is bound; port 0 is a different one each time.
+    fn refuse_shared_addresses(&self, config: &Config, reader: &mut Reader) {
+        let listeners = [
+            ("http.listen", config.http.listen, &self.http.listen),
+            ("rtmp.listen", config.rtmp.listen, &self.rtmp.listen),
+            ("fleet.listen", config.fleet.listen, &self.fleet.listen),
+        ];
+        for (at, (name, address, written)) in listeners.iter().enumerate() {
+            let same = |(_, other, _): &&_| other == address && address.port() != 0;
+            if let Some((first, _, first_written)) = listeners[..at].iter().find(same) {
+                let place = written.place().or_else(|| first_written.place());
+                reader.refuse(place, format!("{first} and {name} must not be the same address"));
+            }
+        }
+    }
+}

@@ -1,1 +1,185 @@
-//! Stub.
+//! Why FFmpeg ended: its exit and its last words, mapped onto our closed set of reasons.
+
+use crate::base::reason::Reason;
+
+/// Lines of FFmpeg's last words that a detail holds at most.
+const MAX_DETAIL_LINES: usize = 4;
+/// Characters of such a line that are kept.
+const MAX_LINE_CHARS: usize = 240;
+
+/// How the process ended, as the system says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal, which was not ours.
+    Signal(i32),
+}
+
+/// What had happened to the attempt until FFmpeg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// The input was still going on.
+    InputOpen,
+    /// The input had ended, and every output had begun.
+    InputEnded,
+    /// The input had ended, but an output never began.
+    OutputMissing,
+}
+
+/// Why FFmpeg ended, for log, metric and API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// One of the closed set.
+    pub reason: Reason,
+    /// The lines that explain it, at most four; empty when all went well.
+    pub detail: String,
+}
+
+/// What FFmpeg says and what it means; the first row that a line matches wins, so what is certain comes first. Read from
+/// FFmpeg 5.1.9 and 9.0.2. A damaged stream makes many of the lines at the end without ending FFmpeg.
+const MEANINGS: &[(&str, Reason)] = &[
+    ("Cannot allocate memory", Reason::LimitExceeded),
+    ("Unknown encoder", Reason::EncoderUnusable),
+    ("Error selecting an encoder", Reason::EncoderUnusable),
+    ("Error setting preset/tune", Reason::EncoderUnusable),
+    ("OpenEncodeSessionEx failed", Reason::EncoderUnusable),
+    ("No capable devices found", Reason::EncoderUnusable),
+    ("Cannot load libcuda", Reason::EncoderUnusable),
+    ("Cannot load libnvidia-encode", Reason::EncoderUnusable),
+    ("rror while opening encoder", Reason::EncoderUnusable),
+    ("No such filter", Reason::FfmpegUnusable),
+    ("Unrecognized option", Reason::FfmpegUnusable),
+    ("Error splitting the argument list", Reason::FfmpegUnusable),
+    ("Unknown input format", Reason::FfmpegUnusable),
+    ("not on whitelist", Reason::FfmpegUnusable),
+    ("Bad file descriptor", Reason::FfmpegUnusable),
+    ("could not find codec parameters", Reason::InputUnreadable),
+    ("matches no streams", Reason::InputUnreadable),
+    ("Error opening input", Reason::InputUnreadable),
+    ("Could not open encoder before EOF", Reason::InputUnreadable),
+    ("received no packets", Reason::InputUnreadable),
+    ("Invalid data found when processing input", Reason::InputUnreadable),
+];
+
+/// The reason of an `exit` that we did not ask for, from the `lines` that FFmpeg wrote last.
+#[must_use]
+pub fn diagnose(exit: Exit, course: Course, lines: &[String]) -> Diagnosis {
+    let known = meaning(lines);
+    let reason = match (exit, course) {
+        (Exit::Signal(_), _) => Reason::FfmpegCrashed,
+        (Exit::Code(0), Course::InputEnded) => {
+            return Diagnosis { reason: Reason::Completed, detail: String::new() };
+        }
+        (Exit::Code(0), Course::OutputMissing) => known.map_or(Reason::InputUnreadable, |(reason, _)| reason),
+        (Exit::Code(_), _) => known.map_or(Reason::FfmpegExited, |(reason, _)| reason),
+    };
+    let exit = match exit {
+        Exit::Signal(number) => format!("ended by signal {number}"),
+        Exit::Code(code) => format!("exit code {code}"),
+    };
+    let explaining = known.map(|(_, line)| line);
+    let errors: Vec<&str> = lines.iter().map(String::as_str).filter(|line| is_error(line)).collect();
+    let last = errors
+        .iter()
+        .rev()
+        .take(MAX_DETAIL_LINES - 1)
+        .rev()
+        .copied()
+        .filter(|&line| Some(line) != explaining);
+    let detail: Vec<String> =
+        std::iter::once(exit).chain(explaining.into_iter().chain(last).map(plain)).collect();
+    Diagnosis { reason, detail: detail.join("; ") }
+}
+
+/// The first row of the table that a line matches, and that line.
+fn meaning(lines: &[String]) -> Option<(Reason, &str)> {
+    MEANINGS.iter().find_map(|(text, reason)| {
+        lines.iter().find(|line| line.contains(text)).map(|line| (*reason, line.as_str()))
+    })
+}
+
+/// Whether FFmpeg gave a line the level of an error (`-loglevel level+…`).
+fn is_error(line: &str) -> bool {
+    line.contains("[error]") || line.contains("[fatal]") || line.contains("[panic]")
+}
+
+/// A line without what says nothing: addresses and levels in brackets before it, control characters, too much of it.
+fn plain(line: &str) -> String {
+    let mut text = line.trim();
+    while let Some((_, rest)) = text.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+        text = rest.trim_start();
+    }
+    text.chars().filter(|character| !character.is_control()).take(MAX_LINE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(exit: Exit, course: Course, text: &str, reason: Reason, detail: &str) {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert_eq!(diagnose(exit, course, &lines), Diagnosis { reason, detail: detail.to_owned() });
+    }
+
+    #[test]
+    fn an_end_in_order_needs_no_words() {
+        let noise = "[mp4 @ 0x55] [warning] No meaningful edit list will be written\n[error] Error while decoding stream #0:0: Invalid data found when processing input";
+        check(Exit::Code(0), Course::InputEnded, noise, Reason::Completed, "");
+    }
+
+    #[test]
+    fn an_encoder_that_cannot_be_opened_is_named() {
+        let old = "[h264_nvenc @ 0x564b] [error] Cannot load libcuda.so.1\n[error] Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0";
+        check(
+            Exit::Code(1),
+            Course::InputOpen,
+            old,
+            Reason::EncoderUnusable,
+            "exit code 1; Cannot load libcuda.so.1; Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0",
+        );
+        let new = "[vost#0:0 @ 0x5600] [fatal] Unknown encoder 'nonesuch'\n[vost#0:0 @ 0x5600] [fatal] Error selecting an encoder\n[error] Error opening output file -.\n[fatal] Error opening output files: Encoder not found";
+        check(
+            Exit::Code(8),
+            Course::InputOpen,
+            new,
+            Reason::EncoderUnusable,
+            "exit code 8; Unknown encoder 'nonesuch'; Error selecting an encoder; Error opening output file -.; Error opening output files: Encoder not found",
+        );
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_is_no_fault_of_the_node() {
+        check(
+            Exit::Code(1),
+            Course::InputOpen,
+            "[fatal] pipe:0: could not find codec parameters",
+            Reason::InputUnreadable,
+            "exit code 1; pipe:0: could not find codec parameters",
+        );
+        check(Exit::Code(0), Course::OutputMissing, "", Reason::InputUnreadable, "exit code 0");
+    }
+
+    #[test]
+    fn an_exit_without_known_words_is_told_as_it_is() {
+        check(Exit::Code(0), Course::InputOpen, "", Reason::FfmpegExited, "exit code 0");
+        check(
+            Exit::Code(3),
+            Course::InputEnded,
+            "[error] odd\u{7}",
+            Reason::FfmpegExited,
+            "exit code 3; odd",
+        );
+        check(Exit::Signal(11), Course::InputOpen, "", Reason::FfmpegCrashed, "ended by signal 11");
+        let told = diagnose(Exit::Code(1), Course::InputOpen, &["[error] ".to_owned() + &"x".repeat(9000)]);
+        assert!(told.detail.len() < 300);
+        let memory = "[error] Cannot allocate memory";
+        check(
+            Exit::Code(1),
+            Course::InputOpen,
+            memory,
+            Reason::LimitExceeded,
+            "exit code 1; Cannot allocate memory",
+        );
+    }
+}

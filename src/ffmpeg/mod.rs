@@ -2,6 +2,7 @@
 //! its capability lists and its last words mean.
 
 pub mod args;
+pub mod attempt;
 pub mod capability;
 pub mod diagnosis;
 pub mod ladder;

@@ -48,7 +48,7 @@ pub struct VideoConfiguration {
 }
 
 /// What an audio track's codec configuration says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioConfiguration {
     /// The codec.
     pub codec: AudioCodec,

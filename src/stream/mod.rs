@@ -1,1 +1,34 @@
-//! Stub.
+//! The life of one live stream, decided without I/O or clock.
+//!
+//! ```text
+//! publisher ─ tags ─► take ─ access units ─► GOP log ─ (cursor) ─► attempt ─ fragments ─► commit ─► the one output
+//!                       └── sections ──────────────────────────────┘  (retry, resume)
+//! ```
+//!
+//! * [`life`]: the stream as a whole, its phases; composes the rest.
+//! * [`take`]: one publisher connection: tags become access units on the timeline, and sections.
+//! * [`section`]: a stretch with one codec configuration; FFmpeg is started anew for each.
+//! * [`delivery`]: the attempts of the section in front, and what they bring.
+//! * [`attempt`]: one FFmpeg run: its place in the log, its window.
+//! * [`resume`]: where an attempt begins (warm-up) and which GOPs may leave the log.
+//! * [`commit`]: each position exactly once, per rendition and for audio; what was lost.
+//! * [`retry`]: when the next attempt may start, and where not.
+//! * [`command`]: what goes in and comes out.
+//! * [`report`]: the stream as stats show it.
+
+pub mod attempt;
+pub mod command;
+pub mod commit;
+pub mod delivery;
+pub mod life;
+pub mod report;
+pub mod resume;
+pub mod retry;
+pub mod section;
+pub mod take;
+
+pub use command::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
+pub use life::Stream;
+
+#[cfg(test)]
+mod simulation;

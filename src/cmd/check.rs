@@ -1,0 +1,147 @@
+//! `headgate check`: validates the configuration and prints what would run.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::base::names::Name;
+use crate::cli::{self, Exit};
+use crate::config::units::Quantity;
+use crate::config::{Config, Tenant, written_audio};
+use crate::ffmpeg::ladder::{Ladder, Latency, Rendition, VideoOutput};
+
+/// Runs the command.
+#[must_use]
+pub fn run(path: Option<&Path>) -> Exit {
+    let config = match cli::load_config(path) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    match io::stdout().lock().write_all(Summary(&config).to_string().as_bytes()) {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// A configuration as a person wants to see it: one line a thing. Secrets are only counted.
+struct Summary<'a>(&'a Config);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_listeners(f, self.0)?;
+        self.0.tenants.iter().try_for_each(|(name, tenant)| write_tenant(f, name, tenant))?;
+        self.0.profiles.iter().try_for_each(|(name, ladder)| write_profile(f, name, ladder))?;
+        write_node(f, self.0)
+    }
+}
+
+fn write_listeners(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
+    let Config { rtmp, http, fleet, .. } = config;
+    let api = if http.api_token.is_some() { "API with a token" } else { "API for its own pages only" };
+    let token = if fleet.token.is_some() { "with a token" } else { "without a token" };
+    let (heartbeat, suspect_after) = (fleet.heartbeat.written(), fleet.suspect_after.written());
+    writeln!(f, "rtmp     {}: at most {} connections", rtmp.listen, rtmp.max_connections)?;
+    writeln!(f, "http     {}: {api}", http.listen)?;
+    writeln!(f, "fleet    {}: {token}, heartbeat {heartbeat}, suspected after {suspect_after}", fleet.listen)
+}
+
+fn write_tenant(f: &mut fmt::Formatter<'_>, name: &Name, tenant: &Tenant) -> fmt::Result {
+    let Tenant { keys, max_streams, profile, .. } = tenant;
+    let keys = match keys.len() {
+        0 => "no keys, anyone may publish".to_owned(),
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    };
+    writeln!(f, "tenant   {name}: {keys}; at most {max_streams} streams, profile {profile}")
+}
+
+fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, ladder: &Ladder) -> fmt::Result {
+    let latency = match ladder.latency {
+        Latency::Normal => "normal",
+        Latency::Low => "low",
+    };
+    writeln!(f, "profile  {name}: audio {}, latency {latency}", written_audio(ladder.audio))?;
+    ladder.renditions.iter().try_for_each(|rendition| write_rendition(f, rendition))
+}
+
+fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Result {
+    let Rendition { name, height, video_bitrate, video } = rendition;
+    let bitrate = video_bitrate.written();
+    match video {
+        VideoOutput::Copy => writeln!(f, "           {name}: as it came, announced with {bitrate}"),
+        VideoOutput::H264 { encoders, preset } => {
+            let encoders = encoders.join(" or ");
+            writeln!(f, "           {name}: H.264, {height} lines, {bitrate} by {encoders}, preset {preset}")
+        }
+    }
+}
+
+fn write_node(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
+    let node = &config.node;
+    let mut tags = String::new();
+    node.tags.iter().try_for_each(|tag| write!(tags, " {tag}"))?;
+    let tags = if tags.is_empty() { String::new() } else { format!(", tags{tags}") };
+    let (slots, ffmpeg, proxy) = (node.slots, node.ffmpeg.display(), &node.proxy);
+    writeln!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}{tags}", node.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_told_in_a_few_lines() {
+        insta::assert_snapshot!(Summary(&Config::default()).to_string(), @r"
+    rtmp     127.0.0.1:1935: at most 1000 connections
+    http     127.0.0.1:8080: API for its own pages only
+    fleet    127.0.0.1:7070: without a token, heartbeat 250ms, suspected after 750ms
+    tenant   live: no keys, anyone may publish; at most 100 streams, profile default
+    profile  default: audio copy, latency normal
+               720p: H.264, 720 lines, 2500k by libx264, preset veryfast
+               360p: H.264, 360 lines, 800k by libx264, preset veryfast
+    node     node: 8 slots, runs ffmpeg, dials 127.0.0.1:7070
+    ");
+    }
+
+    #[test]
+    fn a_larger_fleet_is_told_without_its_secrets() {
+        let text = r#"
+            [http]
+            api_token = "hunter2"
+            [fleet]
+            token = "hunter2"
+            [node]
+            name = "n1"
+            tags = ["gpu", "rack-1"]
+            [tenants.acme]
+            keys = ["hunter2", { key = "hunter3", stream = "cam-*" }]
+            profile = "mixed"
+            [profiles.mixed]
+            audio = "aac:128k"
+            latency = "low"
+            renditions = [
+                { name = "source", height = 1080, video_bitrate = "6M", video_codec = "copy" },
+                { name = "540p", height = 540, video_bitrate = "1.5M", encoder = ["h264_nvenc", "libx264"] },
+            ]
+        "#;
+        let config = Config::parse(text, &crate::config::System).expect("it is legal");
+        insta::assert_snapshot!(Summary(&config).to_string(), @r"
+    rtmp     127.0.0.1:1935: at most 1000 connections
+    http     127.0.0.1:8080: API with a token
+    fleet    127.0.0.1:7070: with a token, heartbeat 250ms, suspected after 750ms
+    tenant   acme: 2 keys; at most 100 streams, profile mixed
+    profile  default: audio copy, latency normal
+               720p: H.264, 720 lines, 2500k by libx264, preset veryfast
+               360p: H.264, 360 lines, 800k by libx264, preset veryfast
+    profile  mixed: audio aac:128k, latency low
+               source: as it came, announced with 6000k
+               540p: H.264, 540 lines, 1500k by h264_nvenc or libx264, preset veryfast
+    node     n1: 8 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
+    ");
+    }
+
+    #[test]
+    fn a_missing_file_ends_with_64() {
+        assert_eq!(run(Some(Path::new("/no/such/file.toml"))), Exit::Usage);
+    }
+}

@@ -1,0 +1,166 @@
+//! `[node]`: this machine as a node: who it is, what it may run, and which proxy it dials.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::reader::{Key, Reader, Setting};
+use crate::base::names::{MAX_NAME_BYTES, Name};
+
+/// This machine as a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSettings {
+    /// Its name, unique in the fleet. Where none is written it is made of the host's name.
+    pub name: Name,
+    /// Tags for placement.
+    pub tags: Vec<Name>,
+    /// Leases at once.
+    pub slots: u32,
+    /// The FFmpeg to run: a name to be found in `PATH`, or a path.
+    pub ffmpeg: PathBuf,
+    /// The fleet port of the proxy.
+    pub proxy: ProxyAddress,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self {
+            name: name_from_host(None),
+            tags: Vec::new(),
+            slots: 8,
+            ffmpeg: "ffmpeg".into(),
+            proxy: ProxyAddress("127.0.0.1:7070".into()),
+        }
+    }
+}
+
+/// `HOST:PORT` of a proxy's fleet port: a host's name or an IP address, IPv6 in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAddress(Box<str>);
+
+/// The text is no `HOST:PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {}", ProxyAddress::ALLOWED)]
+pub struct NoProxyAddress;
+
+impl ProxyAddress {
+    /// The text, as sockets take it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProxyAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProxyAddress {
+    type Err = NoProxyAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoProxyAddress> {
+        let (host, port) = text.rsplit_once(':').ok_or(NoProxyAddress)?;
+        // Port 0 can be listened on but not dialled.
+        let dialled = port.parse::<u16>().is_ok_and(|port| port != 0);
+        // RFC 3986 section 3.2.2: the brackets keep an IPv6 address apart from its port.
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let named = !host.is_empty() && host.bytes().all(legal);
+        let reachable = bracketed.map_or(named, |host| host.parse::<std::net::Ipv6Addr>().is_ok());
+        if dialled && reachable { Ok(Self(text.into())) } else { Err(NoProxyAddress) }
+    }
+}
+
+impl Setting for ProxyAddress {
+    const ALLOWED: &'static str =
+        "HOST:PORT of a proxy's fleet port, such as \"proxy.example:7070\" or \"10.0.0.1:7070\"";
+
+    fn read(written: &Value) -> Option<Self> {
+        written.as_str()?.parse().ok()
+    }
+}
+
+impl Setting for PathBuf {
+    const ALLOWED: &'static str = "a program: a name to be found in PATH, or a path";
+
+    fn read(written: &Value) -> Option<Self> {
+        written.as_str().filter(|path| !path.is_empty()).map(Self::from)
+    }
+}
+
+impl Setting for Vec<Name> {
+    const ALLOWED: &'static str = r#"a list of names, such as ["gpu", "rack-1"]"#;
+
+    fn read(written: &Value) -> Option<Self> {
+        written.as_array()?.iter().map(Name::read).collect()
+    }
+}
+
+/// The section as it was written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Written {
+    name: Key<Name>,
+    tags: Key<Vec<Name>>,
+    slots: Key<u32>,
+    ffmpeg: Key<PathBuf>,
+    proxy: Key<ProxyAddress>,
+}
+
+impl Written {
+    pub(super) fn mean(&self, reader: &mut Reader) -> NodeSettings {
+        let default = NodeSettings::default();
+        // Asked only for its text: two hosts of one name are found out by the proxy, which refuses the second.
+        let host = reader.surroundings.host_name();
+        NodeSettings {
+            name: reader.optional(&self.name).unwrap_or_else(|| name_from_host(host.as_deref())),
+            tags: reader.get(&self.tags, default.tags),
+            slots: reader.within(&self.slots, default.slots, 1..=1000),
+            ffmpeg: reader.get(&self.ffmpeg, default.ffmpeg),
+            proxy: reader.get(&self.proxy, default.proxy),
+        }
+    }
+}
+
+/// The host's name with what no name may have replaced by `-`; `node` where nothing is left.
+fn name_from_host(host: Option<&str>) -> Name {
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    let replaced = host.unwrap_or_default().chars().map(|letter| if legal(letter) { letter } else { '-' });
+    let name: String =
+        replaced.skip_while(|letter| !letter.is_ascii_alphanumeric()).take(MAX_NAME_BYTES).collect();
+    name.parse().unwrap_or_else(|_| "node".parse().expect("four letters are a name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_host_has_a_legal_name() {
+        let check = |host, expected| assert_eq!(name_from_host(host).as_str(), expected, "{host:?}");
+        check(Some("worker-1.example"), "worker-1.example");
+        check(Some("Ann's Mac"), "Ann-s-Mac");
+        check(Some("-_x"), "x");
+        check(Some("日本"), "node");
+        check(Some(""), "node");
+        check(None, "node");
+        check(Some(&"a".repeat(200)), &"a".repeat(128));
+    }
+
+    #[test]
+    fn a_proxy_is_dialled_by_host_and_port() {
+        let check = |text: &str, legal| assert_eq!(text.parse::<ProxyAddress>().is_ok(), legal, "{text:?}");
+        check("127.0.0.1:7070", true);
+        check("proxy.example:7070", true);
+        check("[::1]:7070", true);
+        for wrong in ["", ":7070", "proxy", "proxy:", "proxy:0", "proxy:65536", "::1:7070", "[x]:1", "a/b:1"]
+        {
+            check(wrong, false);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `[profiles.NAME]`: a ladder under a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+use super::reader::{Key, Reader, Setting};
+use super::rendition;
+use super::units::Quantity;
+use crate::base::names::Name;
+use crate::base::units::Bitrate;
+use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, MAX_RENDITIONS};
+
+/// Name of the audio in URLs, which no rendition may take.
+const AUDIO: &str = "audio";
+/// What AAC can sensibly be told, in kilobits per second.
+const AAC_KILOBITS: std::ops::RangeInclusive<u64> = 16..=512;
+
+/// Name of the profile that a tenant has unless it says otherwise.
+pub(super) fn default_name() -> Name {
+    "default".parse().expect("seven letters are a name")
+}
+
+/// Two H.264 renditions, and the source's audio as it is.
+pub(super) fn default_ladder() -> Ladder {
+    Ladder {
+        renditions: rendition::default_renditions(),
+        audio: AudioOutput::Copy,
+        latency: Latency::default(),
+    }
+}
+
+/// The profiles that there are when none is written.
+pub(super) fn built_in() -> BTreeMap<Name, Arc<Ladder>> {
+    BTreeMap::from([(default_name(), Arc::new(default_ladder()))])
+}
+
+/// All profiles: the built-in one, replaced or joined by what is written.
+pub(super) fn mean(
+    written: &BTreeMap<Spanned<String>, Written>,
+    reader: &mut Reader,
+) -> BTreeMap<Name, Arc<Ladder>> {
+    let mut profiles = built_in();
+    for (name, profile) in written {
+        let ladder = profile.mean(reader);
+        profiles.extend(reader.name(name).map(|name| (name, Arc::new(ladder))));
+    }
+    profiles
+}
+
+/// The section as it was written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Written {
+    renditions: Option<Spanned<Vec<Spanned<rendition::Written>>>>,
+    audio: Key<AudioOutput>,
+    latency: Key<Latency>,
+}
+
+impl Written {
+    fn mean(&self, reader: &mut Reader) -> Ladder {
+        let default = default_ladder();
+        let renditions = match &self.renditions {
+            Some(written) => {
+                refuse_wrong_number(written, reader);
+                refuse_wrong_names(written.get_ref(), reader);
+                written.get_ref().iter().filter_map(|rendition| rendition::mean(rendition, reader)).collect()
+            }
+            None => default.renditions,
+        };
+        Ladder {
+            renditions,
+            audio: reader.get(&self.audio, default.audio),
+            latency: reader.get(&self.latency, default.latency),
+        }
+    }
+}
+
+fn refuse_wrong_number(written: &Spanned<Vec<Spanned<rendition::Written>>>, reader: &mut Reader) {
+    let count = written.get_ref().len();
+    if !(1..=MAX_RENDITIONS).contains(&count) {
+        reader.refuse(Some(written.span()), format!("must be from 1 to {MAX_RENDITIONS} renditions"));
+    }
+}
+
+/// A rendition's name is a part of its URL, beside that of the audio.
+fn refuse_wrong_names(written: &[Spanned<rendition::Written>], reader: &mut Reader) {
+    let mut seen = BTreeSet::new();
+    for key in written.iter().map(|rendition| rendition.get_ref().name()) {
+        // A name that is no name is refused with the rendition.
+        let Some(name) = key.value() else { continue };
+        if name.as_str() == AUDIO {
+            reader.refuse(key.place(), "must be another name: that of the audio output is taken");
+        } else if !seen.insert(name) {
+            reader.refuse(key.place(), "must be another name: a rendition of this profile has it already");
+        }
+    }
+}
+
+impl Setting for AudioOutput {
+    const ALLOWED: &'static str = r#""copy", or "aac:" and a bitrate from 16k to 512k, such as "aac:128k""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()?.split_once(':') {
+            None => (written.as_str()? == "copy").then_some(Self::Copy),
+            Some(("aac", bitrate)) => {
+                let bitrate = Bitrate::read(&Value::from(bitrate))?;
+                let least = Bitrate::kilobits(*AAC_KILOBITS.start());
+                let most = Bitrate::kilobits(*AAC_KILOBITS.end());
+                (least..=most).contains(&bitrate).then_some(Self::Aac { bitrate })
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// The audio output as the configuration has it.
+pub(crate) fn written_audio(audio: AudioOutput) -> String {
+    match audio {
+        AudioOutput::Copy => "copy".to_owned(),
+        AudioOutput::Aac { bitrate } => format!("aac:{}", bitrate.written()),
+    }
+}
+
+impl Setting for Latency {
+    const ALLOWED: &'static str = r#""normal" or "low""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            "normal" => Some(Self::Normal),
+            "low" => Some(Self::Low),
+            _ => None,
+        }
+    }
+}

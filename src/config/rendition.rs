@@ -1,0 +1,130 @@
+//! One entry of a profile's `renditions`.
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+use super::reader::{Key, Reader, Setting};
+use crate::base::names::Name;
+use crate::base::units::Bitrate;
+use crate::ffmpeg::ladder::{Rendition, VideoOutput};
+
+/// The tallest picture: 8K, which H.264 level 6.2 still covers.
+const MAX_HEIGHT: u32 = 4320;
+/// The smallest picture: one macroblock.
+const MIN_HEIGHT: u32 = 16;
+/// The most encoders that one rendition may name.
+const MAX_ENCODERS: usize = 8;
+/// Encoder where none is written.
+const DEFAULT_ENCODER: &str = "libx264";
+/// Preset where none is written.
+const DEFAULT_PRESET: &str = "veryfast";
+
+/// The renditions of the built-in profile.
+pub(super) fn default_renditions() -> Vec<Rendition> {
+    let rendition = |name: &str, height, kilobits| Rendition {
+        name: name.parse().expect("letters and digits are a name"),
+        height,
+        video_bitrate: Bitrate::kilobits(kilobits),
+        video: VideoOutput::H264 {
+            encoders: vec![DEFAULT_ENCODER.to_owned()],
+            preset: DEFAULT_PRESET.to_owned(),
+        },
+    };
+    vec![rendition("720p", 720, 2500), rendition("360p", 360, 800)]
+}
+
+/// The entry as it was written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Written {
+    name: Key<Name>,
+    height: Key<u32>,
+    video_bitrate: Key<Bitrate>,
+    video_codec: Key<VideoCodec>,
+    encoder: Key<Encoders>,
+    preset: Key<Word>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum VideoCodec {
+    H264,
+    Copy,
+}
+
+/// Names of FFmpeg encoders, the best first; at least one.
+#[derive(Clone)]
+struct Encoders(Vec<String>);
+
+/// A word that is safe as an FFmpeg argument: it cannot be taken for an option.
+#[derive(Clone)]
+struct Word(String);
+
+impl Written {
+    pub(super) fn name(&self) -> &Key<Name> {
+        &self.name
+    }
+
+    fn video(&self, reader: &mut Reader) -> VideoOutput {
+        if reader.get(&self.video_codec, VideoCodec::H264) == VideoCodec::Copy {
+            for place in [self.encoder.place(), self.preset.place()].into_iter().flatten() {
+                reader.refuse(Some(place), "does nothing beside video_codec = \"copy\": remove it");
+            }
+            return VideoOutput::Copy;
+        }
+        let Encoders(encoders) = reader.get(&self.encoder, Encoders(vec![DEFAULT_ENCODER.to_owned()]));
+        let Word(preset) = reader.get(&self.preset, Word(DEFAULT_PRESET.to_owned()));
+        VideoOutput::H264 { encoders, preset }
+    }
+}
+
+/// The rendition, or `None` after noting what is wrong with it.
+pub(super) fn mean(written: &Spanned<Written>, reader: &mut Reader) -> Option<Rendition> {
+    let (table, written) = (written.span(), written.get_ref());
+    let name = reader.required(&written.name, "name", &table);
+    let height = reader.required(&written.height, "height", &table);
+    let video_bitrate = reader.required(&written.video_bitrate, "video_bitrate", &table);
+    let video = written.video(reader);
+    // 4:2:0 pictures have half as many lines of colour.
+    if height.is_some_and(|height| !(MIN_HEIGHT..=MAX_HEIGHT).contains(&height) || height % 2 != 0) {
+        let problem = format!("must be an even number from {MIN_HEIGHT} to {MAX_HEIGHT}");
+        reader.refuse(written.height.place(), problem);
+    }
+    if video_bitrate.is_some_and(|bitrate| !(10..=200_000).contains(&(bitrate.0 / 1000))) {
+        reader.refuse(written.video_bitrate.place(), "must be from 10k to 200M");
+    }
+    Some(Rendition { name: name?, height: height?, video_bitrate: video_bitrate?, video })
+}
+
+impl Setting for VideoCodec {
+    const ALLOWED: &'static str = r#""h264" or "copy""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            "h264" => Some(Self::H264),
+            "copy" => Some(Self::Copy),
+            _ => None,
+        }
+    }
+}
+
+impl Setting for Word {
+    const ALLOWED: &'static str = "a preset of the encoder, such as \"veryfast\"";
+
+    fn read(written: &Value) -> Option<Self> {
+        let text = written.as_str().filter(|text| (1..=32).contains(&text.len()))?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        (text.bytes().all(legal) && !text.starts_with('-')).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Setting for Encoders {
+    const ALLOWED: &'static str =
+        r#"an encoder of FFmpeg or a list of 1 to 8, such as "libx264" or ["h264_nvenc", "libx264"]"#;
+
+    fn read(written: &Value) -> Option<Self> {
+        let listed = written.as_array().map_or(std::slice::from_ref(written), Vec::as_slice);
+        let encoders: Option<Vec<_>> =
+            listed.iter().map(|one| Word::read(one).map(|Word(name)| name)).collect();
+        encoders.filter(|encoders| (1..=MAX_ENCODERS).contains(&encoders.len())).map(Self)
+    }
+}

@@ -1,0 +1,191 @@
+//! The audio's open segment: samples in, segments cut at the video's boundaries out.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::boundaries::Boundaries;
+use super::output::{InitChange, Output};
+use super::video_track::Refused;
+use super::view::OutputView;
+use super::window::AudioSample;
+use crate::media::time::Ticks;
+use crate::wire::message::{OutputConfiguration, OutputInit};
+
+/// The most access units and bytes that may wait for the video to decide a boundary: about 3 minutes of AAC at 48 kHz.
+/// When full, the oldest goes: the video it belonged to has not come, and new video will need new audio.
+const MAX_PENDING_UNITS: usize = 8192;
+const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
+
+/// The audio of a stream. A sample belongs to the segment in which it begins, so none is in two.
+#[derive(Debug)]
+pub(super) struct AudioTrack {
+    pub(super) output: Output,
+    sample_rate: u32,
+    /// Committed samples from the open segment on; times ascend and do not overlap.
+    pending: VecDeque<AudioSample>,
+    pending_bytes: usize,
+    /// Where the committed audio ends, in samples; `None` before the first sample of an init segment.
+    end: Option<i64>,
+}
+
+impl AudioTrack {
+    pub(super) fn new(output: Output) -> Self {
+        Self { output, sample_rate: 0, pending: VecDeque::new(), pending_bytes: 0, end: None }
+    }
+
+    /// Where the committed audio ends; `None` before the first sample.
+    pub(super) fn end(&self) -> Option<Ticks> {
+        self.end.map(|end| self.ticks(end))
+    }
+
+    /// Begin and end of the last sample taken.
+    pub(super) fn last_span(&self) -> Option<(Ticks, Ticks)> {
+        let last = self.pending.back()?;
+        Some((self.ticks(last.decode_time), self.end()?))
+    }
+
+    /// Takes an init segment. Samples before and after a change cannot share a segment, so what is pending is closed.
+    pub(super) fn handle_init(
+        &mut self,
+        init: OutputInit,
+        boundaries: &mut Boundaries,
+    ) -> Result<(), Refused> {
+        let rate = match &init.configuration {
+            OutputConfiguration::Audio(audio) if audio.sample_rate > 0 => audio.sample_rate,
+            OutputConfiguration::Audio(_) | OutputConfiguration::Video(_) => return Err(Refused),
+        };
+        match self.output.is_change(&init) {
+            InitChange::Same => return Ok(()),
+            InitChange::First => {}
+            InitChange::Changed => self.cut_off(boundaries),
+        }
+        self.output.set_init(init, boundaries);
+        if rate != self.sample_rate {
+            self.end = None;
+        }
+        self.sample_rate = rate;
+        Ok(())
+    }
+
+    fn cut_off(&mut self, boundaries: &mut Boundaries) {
+        let Some(end) = self.end().filter(|_| !self.pending.is_empty()) else { return };
+        if boundaries.newest().is_none() {
+            // The stream has not begun: what came before the first boundary is listed nowhere.
+            return self.drop_before(Ticks(i64::MAX));
+        }
+        if boundaries.end_of(self.output.sequence).is_none() {
+            boundaries.decide(end);
+        }
+        let count = self.pending.len();
+        self.close(count, end, boundaries);
+    }
+
+    /// Takes a sample. What begins before the open segment comes too late.
+    pub(super) fn handle_sample(
+        &mut self,
+        sample: AudioSample,
+        boundaries: &Boundaries,
+    ) -> Result<(), Refused> {
+        let overlaps = self.end.is_some_and(|end| sample.decode_time < end);
+        let late = boundaries.newest().is_some() && self.ticks(sample.decode_time) < self.output.start;
+        let end = sample.decode_time.checked_add(i64::from(sample.samples));
+        let Some(end) = end.filter(|_| self.output.has_init() && sample.samples > 0 && !overlaps && !late)
+        else {
+            return Err(Refused);
+        };
+        if sample.data.len() > MAX_PENDING_BYTES {
+            return Err(Refused);
+        }
+        self.end = Some(end);
+        self.pending_bytes += sample.data.len();
+        self.pending.push_back(sample);
+        if self.pending.len() > MAX_PENDING_UNITS || self.pending_bytes > MAX_PENDING_BYTES {
+            self.drop_oldest();
+            return Err(Refused);
+        }
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self) {
+        while self.pending.len() > MAX_PENDING_UNITS || self.pending_bytes > MAX_PENDING_BYTES {
+            let Some(oldest) = self.pending.pop_front() else { break };
+            self.pending_bytes -= oldest.data.len();
+        }
+    }
+
+    /// The stream begins at `position`: earlier samples have no picture to be heard with.
+    pub(super) fn begin(&mut self, position: Ticks) {
+        self.drop_before(position);
+        self.output.start = position;
+    }
+
+    fn drop_before(&mut self, position: Ticks) {
+        let count = self.count_before(position);
+        self.pending.drain(..count);
+        self.pending_bytes = self.pending.iter().map(|sample| sample.data.len()).sum();
+    }
+
+    /// Closes the segments whose boundary the audio has reached.
+    pub(super) fn advance(&mut self, boundaries: &Boundaries) {
+        let reached = |track: &Self, boundary: Ticks| track.end().is_some_and(|end| end >= boundary);
+        while let Some(boundary) = boundaries.end_of(self.output.sequence).filter(|&at| reached(self, at)) {
+            let count = self.count_before(boundary);
+            // Contiguous audio is cut where its last sample ends, a little after the boundary; a hole ends at it.
+            let cut = count.checked_sub(1).map_or(boundary, |last| self.end_of(last).max(boundary));
+            self.close(count, cut, boundaries);
+        }
+    }
+
+    /// The audio has fallen silent: closes with what is there until at most `most` boundaries are ahead.
+    pub(super) fn catch_up(&mut self, most: usize, boundaries: &Boundaries) {
+        while boundaries.behind(self.output.sequence) > most {
+            let Some(boundary) = boundaries.end_of(self.output.sequence) else { break };
+            let count = self.count_before(boundary);
+            self.close(count, boundary, boundaries);
+        }
+    }
+
+    /// Closes everything; the last segment ends where its audio does.
+    pub(super) fn finish(&mut self, boundaries: &Boundaries) {
+        self.advance(boundaries);
+        self.catch_up(1, boundaries);
+        if let Some(boundary) = boundaries.end_of(self.output.sequence) {
+            let count = self.pending.len();
+            let end = count.checked_sub(1).map_or(boundary, |last| self.end_of(last));
+            self.close(count, end, boundaries);
+        }
+    }
+
+    fn count_before(&self, boundary: Ticks) -> usize {
+        self.pending.partition_point(|sample| self.ticks(sample.decode_time) < boundary)
+    }
+
+    fn end_of(&self, index: usize) -> Ticks {
+        let sample = &self.pending[index];
+        self.ticks(sample.decode_time.saturating_add(i64::from(sample.samples)))
+    }
+
+    /// Both a sample's end and the next one's begin go through here, so that they are the same tick.
+    fn ticks(&self, samples: i64) -> Ticks {
+        Ticks::from_samples(samples, self.sample_rate)
+    }
+
+    fn close(&mut self, count: usize, end: Ticks, boundaries: &Boundaries) {
+        let samples: Vec<AudioSample> = self.pending.drain(..count).collect();
+        self.pending_bytes -= samples.iter().map(|sample| sample.data.len()).sum::<usize>();
+        let data = (!samples.is_empty()).then(|| cmaf_segment(self.output.sequence, &samples));
+        self.output.close(end, data, boundaries);
+    }
+
+    pub(super) fn view(&self) -> OutputView {
+        self.output.view(None)
+    }
+}
+
+/// One `moof` and `mdat` (ISO/IEC 14496-12 §8.8.4), with `tfdt` in the audio's timescale.
+fn cmaf_segment(_sequence: u64, samples: &[AudioSample]) -> Bytes {
+    let mut payload = BytesMut::new();
+    samples.iter().for_each(|sample| payload.extend_from_slice(&sample.data));
+    payload.freeze()
+}

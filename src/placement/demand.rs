@@ -1,0 +1,69 @@
+//! Demand: what a node must have to run an attempt.
+
+use crate::base::names::Name;
+use crate::ffmpeg::ladder::{Ladder, VideoOutput};
+
+/// What one lease needs, and which nodes it had better not get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// For each rendition that is encoded, FFmpeg's names of the encoders that would do: the node must have at least
+    /// one of them. A copied rendition needs none and is not listed.
+    pub encoders: Vec<EncoderDemand>,
+    /// Nodes that may not get it whatever happens, for example the one that it is moved away from.
+    pub exclude: Vec<Name>,
+    /// Nodes that get it only if no other is feasible, for example the one where the last attempt failed: with a
+    /// single node in the fleet, trying there again beats not trying.
+    pub prefer_not: Vec<Name>,
+}
+
+/// The encoders that would do for one rendition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncoderDemand {
+    /// The rendition's name, for the explanation.
+    pub rendition: Name,
+    /// FFmpeg's names, the best first.
+    pub any_of: Vec<String>,
+}
+
+impl Demand {
+    /// What `ladder` needs, anywhere.
+    #[must_use]
+    pub fn of(ladder: &Ladder) -> Self {
+        let encoders = ladder.renditions.iter().filter_map(|rendition| match &rendition.video {
+            VideoOutput::Copy => None,
+            VideoOutput::H264 { encoders, .. } => {
+                Some(EncoderDemand { rendition: rendition.name.clone(), any_of: encoders.clone() })
+            }
+        });
+        Self { encoders: encoders.collect(), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Bitrate;
+    use crate::ffmpeg::ladder::{AudioOutput, Latency, Rendition};
+
+    fn rendition(name: &str, video: VideoOutput) -> Rendition {
+        Rendition {
+            name: name.parse().expect("test name"),
+            height: 360,
+            video_bitrate: Bitrate::kilobits(800),
+            video,
+        }
+    }
+
+    #[test]
+    fn encoded_renditions_need_an_encoder_and_copied_ones_none() {
+        let any_of = vec!["h264_nvenc".to_owned(), "libx264".to_owned()];
+        let encoded = VideoOutput::H264 { encoders: any_of.clone(), preset: "veryfast".into() };
+        let ladder = Ladder {
+            renditions: vec![rendition("source", VideoOutput::Copy), rendition("360p", encoded)],
+            audio: AudioOutput::Copy,
+            latency: Latency::Normal,
+        };
+        let expected = EncoderDemand { rendition: "360p".parse().expect("test name"), any_of };
+        assert_eq!(Demand::of(&ladder), Demand { encoders: vec![expected], ..Demand::default() });
+    }
+}

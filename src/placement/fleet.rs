@@ -1,0 +1,435 @@
+//! The fleet: which nodes are connected, how each stands, and which leases each has been given. A state machine without
+//! I/O: what happens comes in through `handle_*`, what must be done about it comes out of [`Fleet::next_command`].
+//!
+//! A lease is *offered* to a node, *attached* when the node has connected for it, and *released* when it is over. It
+//! takes up a slot from the offer on. An offer that nobody comes for expires, and a lost node loses its leases.
+//! Every way out of here that was not asked for is one [`Command::Fail`]; after it the lease is unknown.
+
+mod member;
+pub mod snapshot;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use self::member::Member;
+use super::demand::Demand;
+use super::load::{self, ReportError};
+use super::place::{self, Choice, NodeState, Refusal};
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::wire::message::{Heartbeat, LeaseId, NodeHello};
+
+/// How long an offered lease waits for its node to connect. A node dials at once; two seconds are one lost SYN and
+/// its first retransmission (RFC 6298 §2: 1 s) on a slow link.
+pub const OFFER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A node that is silent for this many times `suspect_after` is lost, whatever its connection looks like.
+pub const LOST_AFTER_SUSPICIONS: u32 = 10;
+/// The most nodes connected at once; one more is refused.
+pub const MAX_NODES: usize = 1024;
+/// How long a lost node is shown, unless it comes back.
+pub const LOST_SHOWN_FOR: Duration = Duration::from_secs(60);
+/// The most lost nodes that are shown; one more, and the one lost first is forgotten.
+pub const MAX_LOST_SHOWN: usize = 256;
+
+/// Identifies a control connection for as long as the process lives; a name may come back on another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// What must be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Close a control connection. Its node is lost already.
+    Disconnect {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: Reason,
+    },
+    /// Tell a node that a lease is not wanted any more.
+    Cancel {
+        /// The node's control connection.
+        connection: ConnectionId,
+        /// Which lease.
+        lease: LeaseId,
+        /// Why.
+        reason: Reason,
+    },
+    /// Tell the stream that its lease is over, and close the lease's connection if there is one.
+    Fail(LeaseFailure),
+    /// Nothing but news: a node now stands otherwise.
+    Report {
+        /// The node.
+        node: Name,
+        /// How it stands now.
+        state: NodeState,
+        /// Why, if it is lost.
+        reason: Option<Reason>,
+    },
+}
+
+/// How a lease ended without being given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseFailure {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// The node that had it.
+    pub node: Name,
+    /// Why.
+    pub reason: Reason,
+    /// For the log and the API.
+    pub detail: String,
+}
+
+/// A lease that has just been offered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its identity.
+    pub lease: LeaseId,
+    /// The control connection of the node that it goes to.
+    pub connection: ConnectionId,
+    /// The node, and why it.
+    pub choice: Choice,
+}
+
+/// Why a node's message is not taken. Its connection is to be closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// Another connection has that name.
+    #[error("a node named {0} is connected already")]
+    NameTaken(Name),
+    /// [`MAX_NODES`] are connected.
+    #[error("the proxy has {MAX_NODES} nodes, no more are taken")]
+    TooManyNodes,
+    /// It said hello twice.
+    #[error("a second hello on one connection")]
+    SecondHello,
+    /// Something else before its hello.
+    #[error("the connection has not said hello")]
+    NoHello,
+    /// What it says about itself is out of bounds.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl NodeError {
+    /// The reason of the closed set.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NameTaken(_) => Reason::NameTaken,
+            Self::TooManyNodes | Self::Report(_) => Reason::LimitExceeded,
+            Self::SecondHello | Self::NoHello => Reason::ProtocolViolation,
+        }
+    }
+}
+
+/// Nodes and leases.
+///
+/// Invariants: a connection belongs to exactly one member, and that one is not lost; every lease belongs to a member
+/// that is not lost and lists it.
+#[derive(Debug)]
+pub struct Fleet {
+    suspect_after: Duration,
+    members: BTreeMap<Name, Member>,
+    connections: BTreeMap<ConnectionId, Name>,
+    /// Bounded by the slots of all nodes.
+    leases: BTreeMap<LeaseId, Lease>,
+    last_lease: u64,
+    seed: u64,
+    /// Drained after every input; one input makes at most a command or two for each node and lease.
+    commands: VecDeque<Command>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    node: Name,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Offered { expires: Instant },
+    Attached,
+}
+
+impl Fleet {
+    /// An empty fleet. A node is suspect after `suspect_after` without a heartbeat; `seed` breaks ties between nodes.
+    #[must_use]
+    pub fn new(suspect_after: Duration, seed: u64) -> Self {
+        Self {
+            suspect_after,
+            members: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            last_lease: 0,
+            seed,
+            commands: VecDeque::new(),
+        }
+    }
+
+    /// A node says who it is.
+    ///
+    /// # Errors
+    /// When it is not taken; nothing has changed then.
+    pub fn handle_hello(
+        &mut self,
+        connection: ConnectionId,
+        hello: NodeHello,
+        now: Instant,
+    ) -> Result<(), NodeError> {
+        self.handle_deadline(now);
+        if self.connections.contains_key(&connection) {
+            return Err(NodeError::SecondHello);
+        }
+        let hello = load::bounded_hello(hello)?;
+        if self.members.get(&hello.name).is_some_and(Member::is_connected) {
+            return Err(NodeError::NameTaken(hello.name));
+        }
+        if self.connections.len() >= MAX_NODES {
+            return Err(NodeError::TooManyNodes);
+        }
+        let name = hello.name.clone();
+        self.connections.insert(connection, name.clone());
+        self.members.insert(name.clone(), Member::new(connection, hello, now));
+        self.report(name, NodeState::Alive, None);
+        Ok(())
+    }
+
+    /// A node's sign of life. A suspect node is alive again.
+    ///
+    /// # Errors
+    /// When it is out of bounds, or the connection has no node.
+    pub fn handle_heartbeat(
+        &mut self,
+        connection: ConnectionId,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<(), NodeError> {
+        self.handle_deadline(now);
+        let member = self.member(connection)?;
+        let was = member.state();
+        member.handle_heartbeat(heartbeat, now)?;
+        let (name, state) = (member.name().clone(), member.state());
+        if was != state {
+            self.report(name, state, None);
+        }
+        Ok(())
+    }
+
+    /// A node leaves in order: it gets no new lease, and keeps those it has.
+    ///
+    /// # Errors
+    /// When the connection has no node.
+    pub fn handle_leaving(&mut self, connection: ConnectionId, now: Instant) -> Result<(), NodeError> {
+        self.handle_deadline(now);
+        let member = self.member(connection)?;
+        if member.leave() {
+            let name = member.name().clone();
+            self.report(name, NodeState::Draining, None);
+        }
+        Ok(())
+    }
+
+    /// A control connection is gone: its node is lost, and the node's leases fail. Nothing happens if it was known.
+    pub fn handle_disconnected(&mut self, connection: ConnectionId, reason: Reason, now: Instant) {
+        if let Some(name) = self.connections.get(&connection).cloned() {
+            let detail = format!("the control connection of {name} ended: {reason}");
+            self.lose(&name, reason, &detail, now);
+        }
+        self.handle_deadline(now);
+    }
+
+    /// A node does not take a lease, or gives it back. Ignored unless the lease is that node's: the answer may have
+    /// crossed our own cancellation.
+    ///
+    /// # Errors
+    /// When the connection has no node.
+    pub fn handle_lease_refused(
+        &mut self,
+        connection: ConnectionId,
+        lease: LeaseId,
+        reason: Reason,
+        now: Instant,
+    ) -> Result<(), NodeError> {
+        self.handle_deadline(now);
+        let node = self.member(connection)?.name().clone();
+        if self.leases.get(&lease).is_some_and(|held| held.node == node) {
+            let detail = format!("{node} refused the lease: {reason}");
+            self.fail(lease, reason, detail);
+        }
+        Ok(())
+    }
+
+    /// Places a demand and offers a lease to the node chosen. The slot is taken from now on.
+    ///
+    /// # Errors
+    /// When no node will do.
+    pub fn reserve(&mut self, demand: &Demand, now: Instant) -> Result<Offer, Refusal> {
+        self.handle_deadline(now);
+        let views: Vec<_> = self.members.values().map(Member::view).collect();
+        self.seed = next_seed(self.seed);
+        let choice = place::place(&views, demand, self.seed)?;
+        self.last_lease += 1;
+        let lease = LeaseId(self.last_lease);
+        let member = self.members.get_mut(&choice.node).expect("the choice is one of the members");
+        let connection = member.connection().expect("only a connected node is alive");
+        member.leases.insert(lease);
+        let phase = Phase::Offered { expires: now + OFFER_TIMEOUT };
+        self.leases.insert(lease, Lease { node: choice.node.clone(), phase });
+        Ok(Offer { lease, connection, choice })
+    }
+
+    /// The node has connected for a lease. Says whether it is still on offer; attaching twice is not possible.
+    #[must_use]
+    pub fn handle_attached(&mut self, lease: LeaseId, now: Instant) -> bool {
+        self.handle_deadline(now);
+        match self.leases.get_mut(&lease) {
+            Some(Lease { phase: phase @ Phase::Offered { .. }, .. }) => {
+                *phase = Phase::Attached;
+                true
+            }
+            Some(Lease { phase: Phase::Attached, .. }) | None => false,
+        }
+    }
+
+    /// A lease is over: its attempt ended, its connection broke, or the stream gave it up. Its slot is free. An offer
+    /// given up is cancelled; an attached node learns it from its lease's connection. Nothing happens if it had
+    /// failed here before.
+    pub fn handle_released(&mut self, lease: LeaseId, now: Instant) {
+        if let Some(Lease { node, phase: Phase::Offered { .. } }) = self.forget(lease) {
+            self.cancel(&node, lease, Reason::Superseded);
+        }
+        self.handle_deadline(now);
+    }
+
+    /// Time has passed: offers expire, silent nodes become suspect and then lost, lost ones are forgotten.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        let expired: Vec<LeaseId> =
+            self.leases.iter().filter(|(_, lease)| lease.phase.expired(now)).map(|(&id, _)| id).collect();
+        for lease in expired {
+            self.expire(lease);
+        }
+        let due: Vec<Name> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.next_deadline(self.suspect_after).is_some_and(|at| at <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.grow_older(&name, now);
+        }
+    }
+
+    /// When [`Fleet::handle_deadline`] has something to do next, without any other input.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let offers = self.leases.values().filter_map(|lease| lease.phase.expires());
+        let members = self.members.values().filter_map(|member| member.next_deadline(self.suspect_after));
+        offers.chain(members).min()
+    }
+
+    /// What must be done, in order, until `None`.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    fn member(&mut self, connection: ConnectionId) -> Result<&mut Member, NodeError> {
+        let name = self.connections.get(&connection).ok_or(NodeError::NoHello)?;
+        self.members.get_mut(name).ok_or(NodeError::NoHello)
+    }
+
+    fn report(&mut self, node: Name, state: NodeState, reason: Option<Reason>) {
+        self.commands.push_back(Command::Report { node, state, reason });
+    }
+
+    fn cancel(&mut self, node: &Name, lease: LeaseId, reason: Reason) {
+        if let Some(connection) = self.members.get(node).and_then(Member::connection) {
+            self.commands.push_back(Command::Cancel { connection, lease, reason });
+        }
+    }
+
+    fn expire(&mut self, lease: LeaseId) {
+        let Some(node) = self.leases.get(&lease).map(|held| held.node.clone()) else { return };
+        let detail = format!("{node} did not connect for the lease within {} s", OFFER_TIMEOUT.as_secs());
+        self.fail(lease, Reason::HandshakeTimeout, detail);
+        self.cancel(&node, lease, Reason::HandshakeTimeout);
+    }
+
+    fn fail(&mut self, lease: LeaseId, reason: Reason, detail: String) {
+        if let Some(Lease { node, .. }) = self.forget(lease) {
+            self.commands.push_back(Command::Fail(LeaseFailure { lease, node, reason, detail }));
+        }
+    }
+
+    fn forget(&mut self, lease: LeaseId) -> Option<Lease> {
+        let held = self.leases.remove(&lease)?;
+        if let Some(member) = self.members.get_mut(&held.node) {
+            member.leases.remove(&lease);
+        }
+        Some(held)
+    }
+
+    /// A member's own deadline has come: it is suspect, then lost, then forgotten.
+    fn grow_older(&mut self, name: &Name, now: Instant) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(connection) = member.connection() else {
+            self.members.remove(name);
+            return;
+        };
+        let silence = member.silence(now);
+        if silence >= self.suspect_after * LOST_AFTER_SUSPICIONS {
+            let detail = format!("{name} was silent for {} ms", silence.as_millis());
+            self.lose(name, Reason::IdleTimeout, &detail, now);
+            self.commands.push_back(Command::Disconnect { connection, reason: Reason::IdleTimeout });
+        } else {
+            member.suspect();
+            let state = member.state();
+            self.report(name.clone(), state, None);
+        }
+    }
+
+    fn lose(&mut self, name: &Name, reason: Reason, detail: &str, now: Instant) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        if let Some(connection) = member.lose(now) {
+            self.connections.remove(&connection);
+        }
+        for lease in member.leases.clone() {
+            self.fail(lease, Reason::NodeLost, detail.to_owned());
+        }
+        self.report(name.clone(), NodeState::Lost, Some(reason));
+        self.forget_oldest_lost();
+    }
+
+    fn forget_oldest_lost(&mut self) {
+        let lost = || self.members.iter().filter_map(|(name, member)| Some((member.lost_at()?, name)));
+        if lost().count() > MAX_LOST_SHOWN
+            && let Some(oldest) = lost().min().map(|(_, name)| name.clone())
+        {
+            self.members.remove(&oldest);
+        }
+    }
+}
+
+impl Phase {
+    fn expires(self) -> Option<Instant> {
+        match self {
+            Self::Offered { expires } => Some(expires),
+            Self::Attached => None,
+        }
+    }
+
+    fn expired(self, now: Instant) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood 2014): ties are broken evenly, and a test can repeat them.
+fn next_seed(seed: u64) -> u64 {
+    let step = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (step ^ (step >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! One node of the fleet: what it said about itself, when it was last heard, and the leases that it was given.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{ConnectionId, LOST_AFTER_SUSPICIONS, LOST_SHOWN_FOR};
+use crate::base::names::Name;
+use crate::placement::load::{self, ReportError};
+use crate::placement::place::{NodeState, NodeView};
+use crate::wire::message::{Heartbeat, LeaseId, Load, NodeHello};
+
+/// A node that is connected, or was not long ago.
+#[derive(Debug)]
+pub(super) struct Member {
+    standing: Standing,
+    hello: NodeHello,
+    load: Load,
+    leases_reported: u32,
+    /// Its hello counts as the first heartbeat.
+    last_heard: Instant,
+    /// Leases offered to it or attached.
+    pub(super) leases: BTreeSet<LeaseId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Connected { connection: ConnectionId, silent: bool, leaving: bool },
+    Lost { at: Instant },
+}
+
+impl Member {
+    /// A node that has just said hello.
+    pub(super) fn new(connection: ConnectionId, hello: NodeHello, now: Instant) -> Self {
+        Self {
+            standing: Standing::Connected { connection, silent: false, leaving: false },
+            hello,
+            load: Load::default(),
+            leases_reported: 0,
+            last_heard: now,
+            leases: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.hello.name
+    }
+
+    pub(super) fn hello(&self) -> &NodeHello {
+        &self.hello
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.load
+    }
+
+    pub(super) fn leases_reported(&self) -> u32 {
+        self.leases_reported
+    }
+
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        match self.standing {
+            Standing::Connected { connection, .. } => Some(connection),
+            Standing::Lost { .. } => None,
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection().is_some()
+    }
+
+    pub(super) fn lost_at(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Connected { .. } => None,
+            Standing::Lost { at } => Some(at),
+        }
+    }
+
+    /// Silence is the worse news of a node that also leaves.
+    pub(super) fn state(&self) -> NodeState {
+        match self.standing {
+            Standing::Lost { .. } => NodeState::Lost,
+            Standing::Connected { silent: true, .. } => NodeState::Suspect,
+            Standing::Connected { leaving: true, .. } => NodeState::Draining,
+            Standing::Connected { .. } => NodeState::Alive,
+        }
+    }
+
+    /// How long nothing was heard.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_heard)
+    }
+
+    pub(super) fn view(&self) -> NodeView<'_> {
+        NodeView {
+            name: &self.hello.name,
+            state: self.state(),
+            slots: self.hello.capacity.slots,
+            leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
+            encoders: &self.hello.encoders,
+        }
+    }
+
+    pub(super) fn handle_heartbeat(&mut self, heartbeat: &Heartbeat, now: Instant) -> Result<(), ReportError> {
+        (self.load, self.leases_reported) = load::bounded_heartbeat(heartbeat, self.hello.capacity)?;
+        self.last_heard = now;
+        if let Standing::Connected { silent, .. } = &mut self.standing {
+            *silent = false;
+        }
+        Ok(())
+    }
+
+    /// Says whether that is news.
+    pub(super) fn leave(&mut self) -> bool {
+        match &mut self.standing {
+            Standing::Connected { leaving, .. } => !std::mem::replace(leaving, true),
+            Standing::Lost { .. } => false,
+        }
+    }
+
+    pub(super) fn suspect(&mut self) {
+        if let Standing::Connected { silent, .. } = &mut self.standing {
+            *silent = true;
+        }
+    }
+
+    /// The connection that it had until now.
+    pub(super) fn lose(&mut self, now: Instant) -> Option<ConnectionId> {
+        let connection = self.connection();
+        self.standing = Standing::Lost { at: now };
+        connection
+    }
+
+    /// When it will be suspect, or else lost, or else forgotten.
+    pub(super) fn next_deadline(&self, suspect_after: Duration) -> Option<Instant> {
+        match self.standing {
+            Standing::Connected { silent: false, .. } => self.last_heard.checked_add(suspect_after),
+            Standing::Connected { silent: true, .. } => {
+                self.last_heard.checked_add(suspect_after * LOST_AFTER_SUSPICIONS)
+            }
+            Standing::Lost { at } => at.checked_add(LOST_SHOWN_FOR),
+        }
+    }
+}

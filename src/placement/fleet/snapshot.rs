@@ -1,0 +1,118 @@
+//! The fleet as the API shows it.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Fleet;
+use super::member::Member;
+use crate::base::names::Name;
+use crate::placement::place::NodeState;
+use crate::wire::message::{Capacity, LeaseId, Load};
+
+/// All nodes and their totals at one instant: the `fleet` and `nodes` of the stats endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FleetSnapshot {
+    /// Sums over the nodes.
+    pub fleet: FleetTotals,
+    /// The nodes by name, those lost not long ago among them.
+    pub nodes: Vec<NodeSnapshot>,
+}
+
+/// Sums over the nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FleetTotals {
+    /// Nodes that are connected.
+    pub nodes: usize,
+    /// Nodes that take new leases.
+    pub alive: usize,
+    /// Nodes that leave in order.
+    pub draining: usize,
+    /// Demands that wait for room. A live stream asks again by itself, so none does yet.
+    pub queue_length: usize,
+    /// CPU cores of the connected nodes.
+    pub capacity_cores: u32,
+    /// CPU cores in use on them, as they measured it.
+    pub used_cores: f64,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeSnapshot {
+    /// Its name, which is unique in the fleet and part of its URL.
+    pub id: Name,
+    /// Its name.
+    pub name: Name,
+    /// How it stands.
+    pub state: NodeState,
+    /// Its tags, sorted.
+    pub tags: Vec<Name>,
+    /// FFmpeg's version as it prints it.
+    pub ffmpeg_version: String,
+    /// Encoders that work there, sorted.
+    pub encoders: Vec<String>,
+    /// Milliseconds since it was last heard.
+    pub heartbeat_age_ms: u64,
+    /// What it measured last.
+    pub load: Load,
+    /// What it has.
+    pub capacity: Capacity,
+    /// What was given away of it.
+    pub reserved: Reserved,
+    /// The leases that it was given, offered or attached.
+    pub leases: Vec<LeaseId>,
+    /// How many leases it says it holds: more than it was given while an FFmpeg is still ending.
+    pub leases_reported: u32,
+}
+
+/// What was given away of a node. CPU and memory join when a demand says how much it needs of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reserved {
+    /// Slots with a lease.
+    pub slots: u32,
+}
+
+impl Fleet {
+    /// The fleet at `now`.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> FleetSnapshot {
+        let nodes: Vec<NodeSnapshot> =
+            self.members.values().map(|member| NodeSnapshot::of(member, now)).collect();
+        FleetSnapshot { fleet: FleetTotals::of(&nodes), nodes }
+    }
+}
+
+impl FleetTotals {
+    fn of(nodes: &[NodeSnapshot]) -> Self {
+        let count = |state| nodes.iter().filter(|node| node.state == state).count();
+        let connected = || nodes.iter().filter(|node| node.state != NodeState::Lost);
+        Self {
+            nodes: connected().count(),
+            alive: count(NodeState::Alive),
+            draining: count(NodeState::Draining),
+            queue_length: 0,
+            capacity_cores: connected().map(|node| node.capacity.cores).sum(),
+            used_cores: connected().map(|node| node.load.cpu * f64::from(node.capacity.cores)).sum(),
+        }
+    }
+}
+
+impl NodeSnapshot {
+    fn of(member: &Member, now: Instant) -> Self {
+        let (hello, view) = (member.hello(), member.view());
+        Self {
+            id: hello.name.clone(),
+            name: hello.name.clone(),
+            state: view.state,
+            tags: hello.tags.clone(),
+            ffmpeg_version: hello.ffmpeg_version.clone(),
+            encoders: hello.encoders.clone(),
+            heartbeat_age_ms: u64::try_from(member.silence(now).as_millis()).unwrap_or(u64::MAX),
+            load: member.load(),
+            capacity: hello.capacity,
+            reserved: Reserved { slots: view.leases },
+            leases: member.leases.iter().copied().collect(),
+            leases_reported: member.leases_reported(),
+        }
+    }
+}

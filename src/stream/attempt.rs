@@ -1,0 +1,147 @@
+//! One attempt: an FFmpeg run on some node for one section, and how far it has been fed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::base::names::Name;
+use crate::ffmpeg::ladder::Output;
+use crate::media::gop::{Cursor, GopLog, Read, SectionId};
+use crate::media::time::Ticks;
+use crate::wire::message::{LeaseInput, OutputInit};
+
+use super::command::Command;
+use super::resume::Start;
+use super::section::Section;
+
+/// The most pieces on their way to a node at once: three for each access unit. More is not needed on a link that keeps
+/// up, and what a slow link has not taken stays in the GOP log.
+pub const WINDOW_INPUTS: usize = 384;
+/// The most bytes on their way to a node at once, unless a single access unit is larger.
+pub const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+
+/// How far an attempt is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A node is being looked for.
+    Requested,
+    /// A node has the lease and connects.
+    Placed,
+    /// Media flows.
+    Attached,
+    /// All media has been sent; FFmpeg finishes.
+    Finishing,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Its number within the stream, from 1.
+    pub number: u32,
+    /// The section it transcodes.
+    pub section: SectionId,
+    /// How far it is.
+    pub stage: Stage,
+    /// Where it runs.
+    pub node: Option<Name>,
+    /// Timeline position of its input's time zero.
+    pub base: Ticks,
+    /// Position of the first GOP it reads: the warm-up's, if there is one.
+    pub input_start: Ticks,
+    /// When it was last heard of.
+    pub last_heard: Instant,
+    cursor: Cursor,
+    /// Sizes of the pieces on their way, oldest first.
+    sizes: VecDeque<usize>,
+    in_flight_bytes: usize,
+    inits: BTreeMap<Output, OutputInit>,
+}
+
+/// What feeding found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// Everything that may be sent now has been sent.
+    Enough,
+    /// The log no longer has what the attempt needs next.
+    FellOff,
+}
+
+impl Attempt {
+    /// An attempt that will read from `start`.
+    #[must_use]
+    pub fn new(number: u32, section: SectionId, start: Start, now: Instant) -> Self {
+        Self {
+            number,
+            section,
+            stage: Stage::Requested,
+            node: None,
+            base: start.base,
+            input_start: start.position,
+            last_heard: now,
+            cursor: start.cursor,
+            in_flight_bytes: 0,
+            sizes: VecDeque::new(),
+            inits: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers an output's configuration until a fragment of it is committed.
+    pub fn keep_init(&mut self, init: OutputInit) {
+        self.inits.insert(init.output, init);
+    }
+
+    /// The configuration of `output`, if the attempt has sent it.
+    #[must_use]
+    pub fn init(&self, output: Output) -> Option<&OutputInit> {
+        self.inits.get(&output)
+    }
+
+    /// The link has taken `inputs` pieces.
+    pub fn handle_written(&mut self, inputs: usize) {
+        for _ in 0..inputs {
+            let Some(size) = self.sizes.pop_front() else { return };
+            self.in_flight_bytes -= size;
+        }
+    }
+
+    /// The attempt's connection stands: the preamble goes first.
+    pub fn attach(&mut self, section: &Section, commands: &mut VecDeque<Command>) {
+        self.stage = Stage::Attached;
+        for piece in section.preamble() {
+            self.send(LeaseInput::Media(piece), commands);
+        }
+    }
+
+    /// Sends what the log has and the window allows; at the section's end, the end of input.
+    pub fn feed(&mut self, log: &GopLog, section: &Section, commands: &mut VecDeque<Command>) -> Fed {
+        while self.stage == Stage::Attached && self.has_room() {
+            match log.read(&mut self.cursor) {
+                Read::Unit(unit) => {
+                    for piece in Section::tag(unit, self.base) {
+                        self.send(LeaseInput::Media(piece), commands);
+                    }
+                }
+                Read::CaughtUp if !section.closed => break,
+                Read::CaughtUp | Read::SectionEnd => {
+                    self.stage = Stage::Finishing;
+                    self.send(LeaseInput::EndOfInput, commands);
+                }
+                Read::FellOff => return Fed::FellOff,
+            }
+        }
+        Fed::Enough
+    }
+
+    fn has_room(&self) -> bool {
+        self.sizes.len() + 3 <= WINDOW_INPUTS && self.in_flight_bytes < WINDOW_BYTES
+    }
+
+    fn send(&mut self, input: LeaseInput, commands: &mut VecDeque<Command>) {
+        let size = match &input {
+            LeaseInput::Media(bytes) => bytes.len(),
+            LeaseInput::EndOfInput => 0,
+        };
+        self.sizes.push_back(size);
+        self.in_flight_bytes += size;
+        commands.push_back(Command::Feed { attempt: self.number, input });
+    }
+}

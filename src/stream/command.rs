@@ -1,0 +1,112 @@
+//! What goes into a stream and what comes out of it: the vocabulary between the deciding type and its loop.
+
+use std::time::Duration;
+
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::media::time::Ticks;
+use crate::wire::message::{AttemptSpec, Fragment, LeaseInput, OutputInit};
+
+use super::commit::AudioPlace;
+
+/// Identifies a publisher's connection within the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublisherId(pub u64);
+
+/// How a publisher's connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublisherEnd {
+    /// It said so: the stream ends now.
+    Orderly,
+    /// It broke: the publisher may come back within the grace time.
+    Broken,
+}
+
+/// What to do when a second publisher comes for a stream that has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// The newcomer replaces the old one.
+    #[default]
+    Replace,
+    /// The newcomer is refused.
+    Refuse,
+}
+
+/// How a stream behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// How long a stream lives on without its publisher.
+    pub reconnect_grace: Duration,
+    /// What a second publisher gets.
+    pub takeover: Takeover,
+    /// Longest piece of output between two random access points.
+    pub max_segment_duration: Duration,
+}
+
+/// An attempt that is over without having said so itself: refused, lost, or no node was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The node it was on, or that refused it.
+    pub node: Option<Name>,
+    /// Why.
+    pub reason: Reason,
+    /// What more is known.
+    pub detail: String,
+}
+
+/// What a stream wants done. Failures come back as inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Find a node for this attempt and attach it; answered by `handle_placed`, `handle_attached` or
+    /// `handle_attempt_failed`.
+    Place {
+        /// What to run.
+        spec: AttemptSpec,
+        /// Nodes on which the last attempts failed.
+        prefer_not: Vec<Name>,
+    },
+    /// Send this to the attempt's FFmpeg; answered by `handle_written`.
+    Feed {
+        /// Which attempt.
+        attempt: u32,
+        /// What to send.
+        input: LeaseInput,
+    },
+    /// Give the attempt up, attached or not.
+    Cancel {
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// The configuration of an output for the fragments that follow.
+    CommitInit(OutputInit),
+    /// The one fragment for its position.
+    CommitFragment {
+        /// The fragment.
+        fragment: Fragment,
+        /// Where it ends.
+        end: Ticks,
+    },
+    /// The one audio access unit for its place.
+    CommitAudio {
+        /// Where it stands.
+        place: AudioPlace,
+        /// The coded frame.
+        data: bytes::Bytes,
+    },
+    /// Close a publisher's connection.
+    ClosePublisher {
+        /// Which one.
+        publisher: PublisherId,
+        /// Why.
+        reason: Reason,
+    },
+    /// The stream is over: end the playlists. Always the last command.
+    Finish {
+        /// Why.
+        reason: Reason,
+    },
+}

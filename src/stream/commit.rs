@@ -1,0 +1,243 @@
+//! The commit: each position of an output is accepted exactly once, whichever attempt brings it first.
+//!
+//! Nothing here knows of attempts or nodes. A fragment that begins where the committed output ends continues it; one
+//! that begins before is already there and is discarded; one that begins after it leaves a gap, which is accepted
+//! because an attempt's output only moves forward: what it skipped it will never bring. The [`Ledger`] says whether that
+//! gap is loss, damage, or nothing at all (a gap of the source itself).
+
+use std::collections::BTreeMap;
+
+use crate::media::time::Ticks;
+use crate::media::track::AudioConfiguration;
+use crate::wire::message::Fragment;
+
+/// How far a fragment may begin beside the committed end and still continue it. Positions of one source picture are
+/// equal in every attempt; the tolerance is for encoders that round to a millisecond, and under half a frame at 120/s.
+pub const TOLERANCE: Ticks = Ticks::from_millis(4);
+
+/// What is committed of one rendition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoCommit {
+    end: Option<Ticks>,
+    last_presentation: Option<Ticks>,
+    frames: u64,
+    fragments: u64,
+    bytes: u64,
+    duplicated: u64,
+}
+
+impl VideoCommit {
+    /// Where the committed output ends; `None` before the first commit.
+    #[must_use]
+    pub fn end(&self) -> Option<Ticks> {
+        self.end
+    }
+
+    /// Access units committed.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Fragments committed.
+    #[must_use]
+    pub fn fragments(&self) -> u64 {
+        self.fragments
+    }
+
+    /// Bytes committed.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Access units committed although their position was committed before: stays 0 unless a node breaks its word.
+    #[must_use]
+    pub fn duplicated(&self) -> u64 {
+        self.duplicated
+    }
+
+    /// The output goes on at `position`, where a new section of the source begins.
+    pub fn begin_section(&mut self, position: Ticks) {
+        self.end = Some(position);
+    }
+
+    /// Whether everything up to `position` is committed.
+    #[must_use]
+    pub fn covers(&self, position: Ticks) -> bool {
+        self.end.is_some_and(|end| end + TOLERANCE >= position)
+    }
+
+    /// Commits `fragment`, which ends at `end`, or says with `false` that its position is already there.
+    pub fn offer(&mut self, fragment: &Fragment, end: Ticks) -> bool {
+        if self.end.is_some_and(|committed| fragment.position + TOLERANCE < committed)
+            || end <= fragment.position
+        {
+            return false;
+        }
+        if self.last_presentation.is_some_and(|last| fragment.first_presentation <= last) {
+            self.duplicated += u64::from(fragment.access_units);
+        }
+        self.end = Some(end);
+        self.last_presentation = self.last_presentation.max(Some(fragment.last_presentation));
+        self.frames += u64::from(fragment.access_units);
+        self.fragments += 1;
+        self.bytes += fragment.data.len() as u64;
+        true
+    }
+}
+
+/// What is committed of the audio: a contiguous run of samples, on the timescale of the sample rate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AudioCommit {
+    configuration: Option<AudioConfiguration>,
+    end: Option<i64>,
+    units: u64,
+}
+
+/// Where a committed audio access unit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioPlace {
+    /// Its first sample, counted from the timeline's zero.
+    pub decode_time: i64,
+    /// How many samples it has.
+    pub samples: u32,
+}
+
+impl AudioCommit {
+    /// Access units committed.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Takes over `configuration`; the committed end stays where it is in time.
+    pub fn configure(&mut self, configuration: &AudioConfiguration) {
+        let old_rate = self.configuration.as_ref().map(|old| old.sample_rate);
+        if let (Some(end), Some(old_rate)) = (self.end, old_rate)
+            && old_rate != configuration.sample_rate
+        {
+            self.end = Some(Ticks::from_samples(end, old_rate).as_samples(configuration.sample_rate));
+        }
+        self.configuration = Some(configuration.clone());
+    }
+
+    /// Where the committed audio ends; `None` before the first commit.
+    #[must_use]
+    pub fn end(&self) -> Option<Ticks> {
+        Some(Ticks::from_samples(self.end?, self.configuration.as_ref()?.sample_rate))
+    }
+
+    /// Whether an access unit that is heard at `time` has been committed: it lies at least half of one before the end.
+    #[must_use]
+    pub fn covers(&self, time: Ticks) -> bool {
+        let (Some(configuration), Some(end)) = (&self.configuration, self.end) else { return false };
+        let half = i64::from(configuration.samples_per_access_unit / 2);
+        time.as_samples(configuration.sample_rate) + half < end
+    }
+
+    /// Commits the access unit heard at `time`, or says with `None` that its place is taken.
+    ///
+    /// Within half an access unit of the committed end it is set to that end exactly: RTMP's milliseconds round each
+    /// time, the samples themselves have no gap. Further on the source itself has a gap, and it keeps its own time.
+    pub fn offer(&mut self, time: Ticks) -> Option<AudioPlace> {
+        let configuration = self.configuration.as_ref()?;
+        let samples = configuration.samples_per_access_unit;
+        let at = time.as_samples(configuration.sample_rate);
+        let half = i64::from(samples / 2);
+        let decode_time = match self.end {
+            Some(end) if at + half < end => return None,
+            Some(end) if at <= end + half => end,
+            Some(_) | None => at,
+        };
+        self.end = Some(decode_time + i64::from(samples));
+        self.units += 1;
+        Some(AudioPlace { decode_time, samples })
+    }
+}
+
+/// The most accepted pictures that the ledger follows at once; beyond it the oldest count as lost. At 30 a second it is
+/// half an hour without any output.
+pub const MAX_PENDING: usize = 65_536;
+
+/// Which accepted pictures have not come out yet, and what became of those that never will.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pending: BTreeMap<Ticks, u32>,
+    count: usize,
+    accepted: u64,
+    lost: u64,
+    undecodable: u64,
+}
+
+impl Ledger {
+    /// A picture was accepted from the publisher.
+    pub fn accept(&mut self, presentation_time: Ticks) {
+        self.accepted += 1;
+        *self.pending.entry(presentation_time).or_default() += 1;
+        self.count += 1;
+        if self.count > MAX_PENDING
+            && let Some((_, oldest)) = self.pending.pop_first()
+        {
+            self.lost += u64::from(oldest);
+            self.count -= oldest as usize;
+        }
+    }
+
+    /// A picture was accepted that nobody can decode, because no random access point came before it.
+    pub fn refuse(&mut self) {
+        self.undecodable += 1;
+    }
+
+    /// `access_units` were committed for `position..end` by an attempt whose input began at `input_start`.
+    pub fn settle(&mut self, position: Ticks, end: Ticks, access_units: u32, input_start: Ticks) {
+        self.lost += self.take_before(input_start.min(position - TOLERANCE));
+        self.undecodable += self.take_before(position - TOLERANCE);
+        self.undecodable += self.take_before(end - TOLERANCE).saturating_sub(u64::from(access_units));
+    }
+
+    /// A section ended at `end` with all its input transcoded: what is still pending before it gave no output.
+    pub fn settle_section(&mut self, end: Ticks) {
+        self.undecodable += self.take_before(end);
+    }
+
+    /// Nothing more will be committed before `end`.
+    pub fn give_up(&mut self, end: Ticks) {
+        self.lost += self.take_before(end);
+    }
+
+    fn take_before(&mut self, end: Ticks) -> u64 {
+        let rest = self.pending.split_off(&end);
+        let taken = std::mem::replace(&mut self.pending, rest);
+        let count: u64 = taken.into_values().map(u64::from).sum();
+        self.count = self.count.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        count
+    }
+
+    /// Pictures accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Pictures accepted and never committed, for reasons of ours.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Pictures that gave no output in a committed span.
+    #[must_use]
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Pictures that have not come out yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests;

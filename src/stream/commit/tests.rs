@@ -1,0 +1,155 @@
+//! Each rule of the commit by example.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::track::AudioCodec;
+
+fn fragment(from: i64, to: i64, access_units: u32) -> (Fragment, Ticks) {
+    let (position, end) = (Ticks::from_millis(from), Ticks::from_millis(to));
+    let last_presentation = Ticks::from_millis(to - 20);
+    let data = Bytes::from_static(b"moof");
+    let first_presentation = position;
+    let fragment = Fragment {
+        rendition: 0,
+        position,
+        end: Some(end),
+        first_presentation,
+        last_presentation,
+        access_units,
+        data,
+    };
+    (fragment, end)
+}
+
+/// Offers spans in order and expects the committed ones.
+fn check_video(offers: &[(i64, i64)], committed: &[(i64, i64)]) {
+    let mut commit = VideoCommit::default();
+    let mut taken = Vec::new();
+    for &(from, to) in offers {
+        let (fragment, end) = fragment(from, to, 2);
+        if commit.offer(&fragment, end) {
+            taken.push((from, to));
+        }
+    }
+    assert_eq!(taken, committed);
+    assert_eq!(commit.duplicated(), 0);
+    assert_eq!(commit.fragments(), committed.len() as u64);
+    assert_eq!(commit.end().map(Ticks::as_millis), committed.last().map(|span| span.1));
+}
+
+#[test]
+fn each_position_is_committed_once() {
+    check_video(&[(0, 100), (100, 200)], &[(0, 100), (100, 200)]);
+    check_video(&[(0, 100), (0, 100), (100, 200), (100, 200)], &[(0, 100), (100, 200)]);
+    check_video(&[(0, 100), (103, 200), (197, 300)], &[(0, 100), (103, 200), (197, 300)]);
+    check_video(&[(0, 100), (50, 150), (100, 200)], &[(0, 100), (100, 200)]);
+    check_video(&[(0, 100), (300, 400), (100, 200)], &[(0, 100), (300, 400)]);
+    check_video(&[(100, 100), (100, 50)], &[]);
+}
+
+#[test]
+fn a_node_that_breaks_its_word_is_counted() {
+    let mut commit = VideoCommit::default();
+    let (first, end) = fragment(0, 100, 3);
+    assert!(commit.offer(&first, end));
+    let (mut liar, end) = fragment(100, 200, 3);
+    liar.first_presentation = Ticks::ZERO;
+    assert!(commit.offer(&liar, end));
+    assert_eq!(commit.duplicated(), 3);
+}
+
+fn aac(sample_rate: u32) -> AudioConfiguration {
+    AudioConfiguration {
+        codec: AudioCodec::Aac,
+        codecs: "mp4a.40.2".into(),
+        sample_rate,
+        channels: 2,
+        samples_per_access_unit: 1024,
+    }
+}
+
+fn audio(sample_rate: u32) -> AudioCommit {
+    let mut commit = AudioCommit::default();
+    commit.configure(&aac(sample_rate));
+    commit
+}
+
+#[test]
+fn rounded_audio_times_are_set_to_the_grid() {
+    let mut commit = audio(48_000);
+    let places: Vec<_> = [0, 21, 43, 64, 85].map(|at| commit.offer(Ticks::from_millis(at))).to_vec();
+    let expected: Vec<_> =
+        (0..5).map(|unit| Some(AudioPlace { decode_time: unit * 1024, samples: 1024 })).collect();
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn audio_that_is_there_is_dropped_and_a_gap_of_the_source_stays() {
+    let mut commit = audio(48_000);
+    assert!(commit.offer(Ticks::from_millis(0)).is_some());
+    assert!(commit.offer(Ticks::from_millis(0)).is_none());
+    assert!(commit.offer(Ticks::from_millis(10)).is_none(), "more than half of it is there");
+    assert_eq!(commit.offer(Ticks::from_millis(11)).map(|place| place.decode_time), Some(1024));
+    assert_eq!(commit.offer(Ticks::from_millis(500)).map(|place| place.decode_time), Some(24_000));
+    assert!(commit.covers(Ticks::from_millis(500)));
+    assert!(!commit.covers(Ticks::from_millis(521)));
+}
+
+#[test]
+fn a_new_rate_keeps_the_time_of_the_end() {
+    let mut commit = audio(48_000);
+    commit.offer(Ticks(0));
+    let before = commit.end();
+    commit.configure(&aac(44_100));
+    assert_eq!(before, Some(Ticks(1920)));
+    assert!((commit.end().expect("was set") - Ticks(1920)).abs() <= Ticks(2));
+}
+
+#[test]
+fn what_never_came_out_is_lost_or_undecodable() {
+    let mut ledger = Ledger::default();
+    (0..10).for_each(|at| ledger.accept(Ticks::from_millis(at * 10)));
+    let at = Ticks::from_millis;
+    ledger.settle(at(0), at(20), 2, at(0));
+    assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (0, 0, 8));
+    ledger.settle(at(20), at(50), 2, at(0));
+    assert_eq!((ledger.lost(), ledger.undecodable()), (0, 1), "one of three gave no picture");
+    ledger.settle(at(80), at(90), 1, at(70));
+    assert_eq!((ledger.lost(), ledger.undecodable()), (2, 2), "two before the input began, one within it");
+    ledger.give_up(at(1000));
+    assert_eq!((ledger.lost(), ledger.pending(), ledger.accepted()), (3, 0, 10));
+}
+
+#[test]
+fn the_ledger_is_bounded() {
+    let mut ledger = Ledger::default();
+    (0..70_000).for_each(|at| ledger.accept(Ticks(at)));
+    assert_eq!(ledger.pending(), MAX_PENDING);
+    assert_eq!(ledger.lost(), 70_000 - MAX_PENDING as u64);
+}
+
+proptest! {
+    /// Whatever is offered, in whatever order: committed spans never overlap, and every picture is accounted for.
+    #[test]
+    fn committed_spans_never_overlap(offers in prop::collection::vec((0i64..100, 1i64..5), 0..100)) {
+        let mut commit = VideoCommit::default();
+        let mut ledger = Ledger::default();
+        (0..120).for_each(|at| ledger.accept(Ticks::from_millis(at * 100)));
+        let mut end = None;
+        let mut frames = 0;
+        for (from, length) in offers {
+            let units = u32::try_from(length).expect("small");
+            let (fragment, to) = fragment(from * 100, (from + length) * 100, units);
+            if commit.offer(&fragment, to) {
+                prop_assert!(end.is_none_or(|end| fragment.position >= end));
+                end = Some(to);
+                frames += u64::from(units);
+                ledger.settle(fragment.position, to, units, Ticks::ZERO);
+            }
+        }
+        prop_assert_eq!(commit.duplicated(), 0);
+        prop_assert_eq!(frames + ledger.undecodable() + ledger.lost() + ledger.pending() as u64, 120);
+    }
+}

@@ -1,0 +1,341 @@
+//! Delivery: the attempts of the section that is being put out, and the commit of what they bring.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::ffmpeg::ladder::{Ladder, Output};
+use crate::media::gop::GopLog;
+use crate::media::time::Ticks;
+use crate::wire::message::{
+    AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit,
+};
+
+use super::attempt::{Attempt, Fed, Stage};
+use super::command::{AttemptFailure, Command};
+use super::commit::{AudioCommit, Ledger, VideoCommit};
+use super::resume::{Committed, Start};
+use super::retry::Retry;
+use super::section::Section;
+
+/// How far past the end of the source a fragment may claim to end; beyond it the node is not believed.
+const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
+/// Pictures per second where the source does not say: only decides where very long GOPs are cut.
+const DEFAULT_FRAME_RATE: f64 = 30.0;
+/// Sample rate and size of encoded audio access units.
+const AAC_RATE: u32 = 48_000;
+const AAC_SAMPLES: i64 = 1024;
+
+/// The last failover, for stats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// Where the stream was.
+    pub from: Option<Name>,
+    /// Where it went; unknown until it is placed.
+    pub to: Option<Name>,
+    /// Why.
+    pub cause: Reason,
+    /// When the fault was noticed.
+    pub noticed: Instant,
+    /// How long before that the attempt was last heard of.
+    pub detection: Duration,
+    /// From there to the next commit; unknown until then.
+    pub recovery: Option<Duration>,
+}
+
+/// What an input led to, for the stream to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Go on.
+    Continue,
+    /// All of the section has been put out.
+    SectionDone,
+}
+
+/// The output side of a stream.
+#[derive(Debug)]
+pub struct Delivery {
+    ladder: Arc<Ladder>,
+    max_segment_duration: Duration,
+    pub(super) renditions: Vec<VideoCommit>,
+    pub(super) audio: AudioCommit,
+    pub(super) ledger: Ledger,
+    inits: BTreeMap<Output, Bytes>,
+    commands: VecDeque<Command>,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) attempts: u32,
+    pub(super) reattachments: u32,
+    pub(super) retry: Retry,
+    pub(super) failover: Option<Failover>,
+}
+
+impl Delivery {
+    /// Nothing is committed yet.
+    #[must_use]
+    pub fn new(ladder: Arc<Ladder>, max_segment_duration: Duration) -> Self {
+        Self {
+            renditions: vec![VideoCommit::default(); ladder.renditions.len()],
+            ladder,
+            max_segment_duration,
+            audio: AudioCommit::default(),
+            ledger: Ledger::default(),
+            inits: BTreeMap::new(),
+            commands: VecDeque::new(),
+            attempt: None,
+            attempts: 0,
+            reattachments: 0,
+            retry: Retry::default(),
+            failover: None,
+        }
+    }
+
+    /// What is to be done next; call until `None`.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The output goes on with `section`.
+    pub fn begin_section(&mut self, section: &Section) {
+        self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
+        self.retry = Retry::default();
+    }
+
+    fn committed<'a>(&'a self, section: &Section) -> Committed<'a> {
+        Committed { renditions: &self.renditions, audio: section.audio.as_ref().map(|_| &self.audio) }
+    }
+
+    /// Where the committed output of all renditions ends.
+    #[must_use]
+    pub fn committed_end(&self) -> Option<Ticks> {
+        self.renditions.iter().map(VideoCommit::end).min().flatten()
+    }
+
+    /// Asks for an attempt where there is none, and feeds the one there is.
+    pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant) {
+        if self.attempt.is_none() && self.retry.allows(now) {
+            self.start_attempt(log, section, now);
+        }
+        let Some(attempt) = &mut self.attempt else { return };
+        let fed = attempt.feed(log, section, &mut self.commands);
+        if fed == Fed::FellOff {
+            self.fail(Reason::FellBehind, String::new(), now);
+        }
+    }
+
+    fn start_attempt(&mut self, log: &GopLog, section: &Section, now: Instant) {
+        let Some(start) = self.committed(section).start(log, section) else { return };
+        self.attempts += 1;
+        let spec = self.spec(section, &start);
+        self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
+        self.commands.push_back(Command::Place { spec, prefer_not: self.retry.failed_on().to_vec() });
+    }
+
+    fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
+        let frames =
+            section.frame_rate.unwrap_or(DEFAULT_FRAME_RATE) * self.max_segment_duration.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to a sane range"
+        )]
+        let max_gop_access_units = frames.clamp(1.0, 100_000.0) as u32;
+        let grid = (start.earliest.as_samples(AAC_RATE)).div_euclid(AAC_SAMPLES) * AAC_SAMPLES;
+        AttemptSpec {
+            number: self.attempts,
+            ladder: self.ladder.as_ref().clone(),
+            has_video: true,
+            has_audio: section.audio.is_some(),
+            base: start.base,
+            max_gop_access_units,
+            audio_first_sample: grid - start.base.as_samples(AAC_RATE),
+        }
+    }
+
+    /// A node has the lease.
+    pub fn handle_placed(&mut self, number: u32, node: Name, now: Instant) {
+        let Some(attempt) = self.current(number, now) else { return };
+        attempt.stage = Stage::Placed;
+        attempt.node = Some(node.clone());
+        self.retry.handle_placed();
+        if let Some(failover) = &mut self.failover
+            && failover.recovery.is_none()
+        {
+            failover.to = Some(node);
+        }
+    }
+
+    /// The attempt's connection stands.
+    pub fn handle_attached(&mut self, number: u32, section: &Section, now: Instant) {
+        if self.current(number, now).is_none() {
+            return;
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.attach(section, &mut self.commands);
+        }
+        if self.failover.as_ref().is_some_and(|failover| failover.recovery.is_none()) {
+            self.reattachments += 1;
+        }
+    }
+
+    /// The link has taken `inputs` pieces.
+    pub fn handle_written(&mut self, number: u32, inputs: usize, now: Instant) {
+        if let Some(attempt) = self.current(number, now) {
+            attempt.handle_written(inputs);
+        }
+    }
+
+    fn current(&mut self, number: u32, now: Instant) -> Option<&mut Attempt> {
+        let attempt = self.attempt.as_mut().filter(|attempt| attempt.number == number)?;
+        attempt.last_heard = now;
+        Some(attempt)
+    }
+
+    /// Something came from an attempt. What comes from one that was given up is ignored.
+    pub fn handle_output(
+        &mut self,
+        number: u32,
+        output: LeaseOutput,
+        section: &Section,
+        now: Instant,
+    ) -> Outcome {
+        let Some(attempt) = self.current(number, now) else { return Outcome::Continue };
+        let taken = match output {
+            LeaseOutput::Init(init) => {
+                attempt.keep_init(init);
+                Ok(())
+            }
+            LeaseOutput::Progress(_) => Ok(()),
+            LeaseOutput::Fragment(fragment) => self.handle_fragment(fragment, section, now),
+            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit),
+            LeaseOutput::Ended(end) => return self.handle_ended(end, section, now),
+        };
+        if let Err(detail) = taken {
+            self.fail(Reason::OutputUnreadable, detail.to_owned(), now);
+        }
+        Outcome::Continue
+    }
+
+    fn handle_fragment(
+        &mut self,
+        fragment: Fragment,
+        section: &Section,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let attempt = self.attempt.as_ref().ok_or("no attempt")?;
+        let index = usize::from(fragment.rendition);
+        let rendition = self.renditions.get_mut(index).ok_or("fragment of an unknown rendition")?;
+        let init =
+            attempt.init(Output::Rendition(fragment.rendition)).ok_or("fragment before its init segment")?;
+        let end = match fragment.end {
+            Some(end) => end,
+            None if attempt.stage == Stage::Finishing => {
+                section.source_end.max(fragment.last_presentation + Ticks(1))
+            }
+            None => return Err("last fragment before the end of input"),
+        };
+        if end > section.source_end + MAX_CLAIM {
+            return Err("fragment ends after its source");
+        }
+        if !rendition.offer(&fragment, end) {
+            return Ok(());
+        }
+        commit_init(&mut self.inits, init, &mut self.commands);
+        if index == 0 {
+            self.ledger.settle(fragment.position, end, fragment.access_units, attempt.input_start);
+        }
+        self.commands.push_back(Command::CommitFragment { fragment, end });
+        self.retry.handle_commit();
+        if let Some(failover) = self.failover.as_mut().filter(|failover| failover.recovery.is_none()) {
+            failover.recovery = Some(now.saturating_duration_since(failover.noticed));
+        }
+        Ok(())
+    }
+
+    fn handle_audio(&mut self, unit: AudioUnit) -> Result<(), &'static str> {
+        let attempt = self.attempt.as_ref().ok_or("no attempt")?;
+        let init = attempt.init(Output::Audio).ok_or("audio before its init segment")?;
+        let OutputConfiguration::Audio(configuration) = &init.configuration else {
+            return Err("audio with a video configuration");
+        };
+        if self.inits.get(&Output::Audio) != Some(&init.segment) {
+            self.audio.configure(configuration);
+        }
+        if let Some(place) = self.audio.offer(unit.presentation_time) {
+            commit_init(&mut self.inits, init, &mut self.commands);
+            self.commands.push_back(Command::CommitAudio { place, data: unit.data });
+        }
+        Ok(())
+    }
+
+    fn handle_ended(&mut self, end: AttemptEnd, section: &Section, now: Instant) -> Outcome {
+        let finished = self.attempt.as_ref().is_some_and(|attempt| attempt.stage == Stage::Finishing);
+        if end.reason == Reason::Completed && finished {
+            self.attempt = None;
+            self.ledger.settle_section(section.source_end);
+            return Outcome::SectionDone;
+        }
+        // FFmpeg that ends well in the middle of its input has not done what it was asked for.
+        let reason = if end.reason == Reason::Completed { Reason::FfmpegExited } else { end.reason };
+        self.drop_attempt(reason, end.detail, now);
+        Outcome::Continue
+    }
+
+    /// An attempt is over without having said so itself: refused, lost, or no node was found.
+    pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
+        let mine = |attempt: &&mut Attempt| attempt.number == failure.attempt;
+        let Some(attempt) = self.attempt.as_mut().filter(mine) else { return };
+        attempt.node = attempt.node.take().or(failure.node);
+        self.drop_attempt(failure.reason, failure.detail, now);
+    }
+
+    /// Ends the attempt from this side, as failed.
+    fn fail(&mut self, reason: Reason, detail: String, now: Instant) {
+        if let Some(attempt) = &self.attempt {
+            self.commands.push_back(Command::Cancel { attempt: attempt.number, reason });
+        }
+        self.drop_attempt(reason, detail, now);
+    }
+
+    fn drop_attempt(&mut self, reason: Reason, detail: String, now: Instant) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let was_attached = matches!(attempt.stage, Stage::Attached | Stage::Finishing);
+        let in_failover = self.failover.as_ref().is_some_and(|failover| failover.recovery.is_none());
+        if was_attached && !in_failover {
+            self.failover = Some(Failover {
+                from: attempt.node.clone(),
+                to: None,
+                cause: reason,
+                noticed: now,
+                detection: now.saturating_duration_since(attempt.last_heard),
+                recovery: None,
+            });
+        }
+        self.retry.handle_failure(attempt.node, reason, detail, now);
+    }
+
+    /// Gives the attempt up because the stream is over.
+    pub fn stop(&mut self, reason: Reason) {
+        if let Some(attempt) = self.attempt.take() {
+            self.commands.push_back(Command::Cancel { attempt: attempt.number, reason });
+        }
+    }
+
+    /// Lets go of what every output has, in the log.
+    pub fn release(&self, log: &mut GopLog, section: &Section) {
+        if let Some(number) = self.committed(section).needed_from(log, section) {
+            log.release_before(number);
+        }
+    }
+}
+
+/// Announces the configuration of an output if it is not the one that its committed output has.
+fn commit_init(inits: &mut BTreeMap<Output, Bytes>, init: &OutputInit, commands: &mut VecDeque<Command>) {
+    if inits.get(&init.output) != Some(&init.segment) {
+        inits.insert(init.output, init.segment.clone());
+        commands.push_back(Command::CommitInit(init.clone()));
+    }
+}

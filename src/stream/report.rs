@@ -1,0 +1,139 @@
+//! A stream as stats show it.
+
+use std::time::{Duration, Instant};
+
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::media::time::Ticks;
+use crate::media::track::{AudioConfiguration, VideoConfiguration};
+
+use super::attempt::Stage;
+use super::commit::VideoCommit;
+use super::life::{Phase, Stream};
+
+/// What a stream is doing, in one word of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A publisher is there and an attempt runs.
+    Live,
+    /// No node has room, or an attempt is on its way.
+    Waiting,
+    /// The publisher is gone and may come back.
+    Reconnecting,
+    /// Attempts keep failing and are held back.
+    Quarantined,
+}
+
+/// A snapshot of a stream. Times are on its timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// In one word.
+    pub state: State,
+    /// Where its attempt runs.
+    pub node: Option<Name>,
+    /// Attempts started.
+    pub attempts: u32,
+    /// Attempts that took over from one that was lost.
+    pub reattachments: u32,
+    /// Why the last attempt failed, if none has committed anything since.
+    pub last_failure: Option<(Reason, String)>,
+    /// The video track of the section being put out.
+    pub video: Option<VideoConfiguration>,
+    /// Its audio track.
+    pub audio: Option<AudioConfiguration>,
+    /// Pictures per second, where the source says it.
+    pub frame_rate: Option<f64>,
+    /// Distance of the last two random access points in the log.
+    pub gop: Option<Duration>,
+    /// Pictures accepted from publishers.
+    pub source_frames: u64,
+    /// Where the source is.
+    pub source_end: Ticks,
+    /// Where the committed output of all renditions ends.
+    pub committed_end: Option<Ticks>,
+    /// What is committed, for each rendition.
+    pub renditions: Vec<VideoCommit>,
+    /// Pictures accepted and never committed, for reasons of ours.
+    pub frames_lost: u64,
+    /// Pictures committed twice.
+    pub frames_duplicated: u64,
+    /// Pictures that gave no output.
+    pub frames_undecodable: u64,
+    /// GOPs in the log.
+    pub log_gops: usize,
+    /// Bytes in the log.
+    pub log_bytes: usize,
+    /// Duration of the log.
+    pub log_duration: Ticks,
+    /// The last failover.
+    pub failover: Option<FailoverReport>,
+}
+
+/// The last failover, in durations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailoverReport {
+    /// Where the stream was.
+    pub from: Option<Name>,
+    /// Where it went.
+    pub to: Option<Name>,
+    /// Why.
+    pub cause: Reason,
+    /// From when the attempt was last heard of until the fault was noticed.
+    pub detected: Duration,
+    /// From the fault's notice to the next commit.
+    pub recovered: Option<Duration>,
+    /// How long ago it was noticed.
+    pub ago: Duration,
+}
+
+impl Stream {
+    /// The stream at `now`.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> Report {
+        let section = self.sections.front();
+        let delivery = &self.delivery;
+        let mut positions = self.log.gops().rev().map(crate::media::gop::Gop::position);
+        let gop = positions.next().zip(positions.next()).map(|(last, before)| last - before);
+        Report {
+            state: self.state(),
+            node: delivery.attempt.as_ref().and_then(|attempt| attempt.node.clone()),
+            attempts: delivery.attempts,
+            reattachments: delivery.reattachments,
+            last_failure: delivery.retry.last_failure().cloned(),
+            video: section.map(|section| section.video.clone()),
+            audio: section.and_then(|section| section.audio.clone()),
+            frame_rate: section.and_then(|section| section.frame_rate),
+            gop: gop.map(|gop| Duration::from_millis(u64::try_from(gop.as_millis()).unwrap_or(0))),
+            source_frames: delivery.ledger.accepted(),
+            source_end: self.timeline_end,
+            committed_end: delivery.committed_end(),
+            renditions: delivery.renditions.clone(),
+            frames_lost: delivery.ledger.lost(),
+            frames_duplicated: delivery.renditions.iter().map(VideoCommit::duplicated).sum(),
+            frames_undecodable: delivery.ledger.undecodable(),
+            log_gops: self.log.len(),
+            log_bytes: self.log.bytes(),
+            log_duration: self.log.duration(),
+            failover: delivery.failover.as_ref().map(|failover| FailoverReport {
+                from: failover.from.clone(),
+                to: failover.to.clone(),
+                cause: failover.cause,
+                detected: failover.detection,
+                recovered: failover.recovery,
+                ago: now.saturating_duration_since(failover.noticed),
+            }),
+        }
+    }
+
+    fn state(&self) -> State {
+        let running = self.delivery.attempt.as_ref().is_some_and(|attempt| {
+            matches!(attempt.stage, Stage::Placed | Stage::Attached | Stage::Finishing)
+        });
+        match self.phase {
+            Phase::Reconnecting(_) => State::Reconnecting,
+            _ if self.delivery.retry.is_quarantined() => State::Quarantined,
+            _ if running => State::Live,
+            Phase::Live | Phase::Ending(..) | Phase::Over => State::Waiting,
+        }
+    }
+}
