@@ -39,7 +39,7 @@ fn check_refused(text: &str, mentions: &[&str]) {
 
 #[test]
 fn wrong_configuration_is_refused_by_name() {
-    check_refused("[http\n", &["line 1"]);
+    check_refused("[http\n", &["config.toml:1:"]);
     check_refused("[http]\nlisen = \"127.0.0.1:0\"\n", &["lisen"]);
     check_refused("[htpp]\nlisten = \"127.0.0.1:0\"\n", &["htpp"]);
     check_refused("[http]\nlisten = 8080\n", &["listen", "8080"]);
@@ -84,7 +84,9 @@ fn wrong_profiles_are_refused_by_name() {
 /// Anybody who reaches the port could publish.
 #[test]
 fn an_open_port_needs_keys() {
-    check_refused("[rtmp]\nlisten = \"0.0.0.0:0\"\n", &["rtmp", "allow_anonymous"]);
+    check_refused("[rtmp]\nlisten = \"0.0.0.0:0\"\n", &["config.toml:2:", "rtmp.listen", "keys"]);
+    let tenant = "[rtmp]\nlisten = \"0.0.0.0:0\"\n[tenants.club]\nkeys = []\n";
+    check_refused(tenant, &["rtmp.listen", "club", "allow_anonymous"]);
 }
 
 #[test]
