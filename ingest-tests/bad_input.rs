@@ -62,7 +62,7 @@ fn wrong_configuration_is_refused_by_name() {
         &["keys", "HEADGATE_NO_SUCH_VARIABLE"],
     );
     check_refused("[fleet]\ntoken = \"file:/nonexistent/token\"\n", &["token", "/nonexistent/token"]);
-    check_refused("[fleet]\nlisten = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\n", &["listen"]);
+    check_refused("[fleet]\nlisten = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\n", &["config.toml:3:"]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn refused_publishers(server: &Server, clip: &Path) {
     for reason in ["wrong_key", "unknown_tenant", "bad_name"] {
         assert!(log.contains(reason), "{reason} is not in the log");
     }
-    assert!(!log.contains("key=") && !log.contains("sesame"), "a key is in the log");
+    assert!(!log.contains("?key=") && !log.contains("sesame"), "a key is in the log");
 }
 
 fn welcome_publishers(server: &Server, clip: &Path) {

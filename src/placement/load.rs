@@ -34,7 +34,9 @@ pub enum ReportError {
     #[error("encoder {0} of the node is not 1 to {MAX_ENCODER_BYTES} letters, digits, '_' or '-'")]
     BadEncoder(usize),
     /// A version that is too long, or would write control characters to a log; this is its length in bytes.
-    #[error("the node's FFmpeg version is not printable text of at most {MAX_VERSION_BYTES} bytes, it has {0}")]
+    #[error(
+        "the node's FFmpeg version is not printable text of at most {MAX_VERSION_BYTES} bytes, it has {0}"
+    )]
     BadVersion(usize),
     /// More than [`MAX_SLOTS`].
     #[error("a node holds at most {MAX_SLOTS} leases, this one reports {0}")]

@@ -100,7 +100,11 @@ impl Member {
         }
     }
 
-    pub(super) fn handle_heartbeat(&mut self, heartbeat: &Heartbeat, now: Instant) -> Result<(), ReportError> {
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<(), ReportError> {
         (self.load, self.leases_reported) = load::bounded_heartbeat(heartbeat, self.hello.capacity)?;
         self.last_heard = now;
         if let Standing::Connected { silent, .. } = &mut self.standing {
