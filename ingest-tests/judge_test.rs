@@ -151,7 +151,7 @@ fn a_playlist_that_skips_goes_back_or_changes_is_found() {
     let polls = [
         format!("{head}#EXT-X-MEDIA-SEQUENCE:5\n{date}#EXTINF:2.0,\n5.m4s\n#EXTINF:2.0,\n6.m4s\n"),
         format!("{head}#EXT-X-MEDIA-SEQUENCE:6\n{date}#EXTINF:2.0,\nother.m4s\n#EXTINF:2.0,\n7.m4s\n"),
-        format!("{head}#EXT-X-MEDIA-SEQUENCE:9\n{date}#EXTINF:11.0,\n9.m4s\n"),
+        format!("{head}#EXT-X-MEDIA-SEQUENCE:9\n{date}#EXT-X-GAP\n#EXTINF:11.0,\n9.m4s\n"),
         format!("{head}#EXT-X-MEDIA-SEQUENCE:4\n{date}#EXTINF:2.0,\n4.m4s\n#EXT-X-ENDLIST\n"),
     ];
     let index = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nmedia.m3u8\n";
@@ -166,6 +166,7 @@ fn a_playlist_that_skips_goes_back_or_changes_is_found() {
     check_found(findings, "segment 6 changed");
     check_found(findings, "segments 8 to 8 were never listed");
     check_found(findings, "segment 9 lasts 11000000 us");
+    check_found(findings, "segment 9 is a gap");
     check_found(findings, "the media sequence went back to 4");
 }
 

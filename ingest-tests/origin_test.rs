@@ -21,8 +21,9 @@ const ENDED_WITHIN: Duration = Duration::from_secs(4);
 
 /// A stream that goes on for as long as the value lives, and addresses in it.
 struct Live {
-    server: Server,
+    // Ends before the server does, which then need not wait for it.
     _publisher: Publisher,
+    server: Server,
     client: Client,
     index: String,
     media: String,

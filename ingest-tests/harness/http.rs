@@ -5,8 +5,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response as Head};
 
-/// The longest a request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest a request may take: the origin holds one for a stream that is about to begin.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest body that is read.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -15,6 +15,9 @@ const VIDEO_TOLERANCE_US: i64 = 1_000;
 /// Audio is cut at the video's positions: at most one access unit of 1024 samples beside them.
 const AUDIO_TOLERANCE_US: i64 = 22_000;
 
+/// How often a stream that does not play yet is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(80);
+
 /// A player at work in a thread of its own.
 pub struct Player {
     thread: JoinHandle<Recording>,
@@ -117,7 +120,11 @@ fn play(url: &str, folder: &std::path::Path, deadline: Instant) -> Recording {
     let client = Client::new();
     let bound = deadline.saturating_duration_since(Instant::now());
     let listed = |answer: Answer| (answer.status == 200).then(|| answer.text());
-    let Some(text) = wait_for(bound, || client.get(url).ok().and_then(listed)) else {
+    let ask = || {
+        std::thread::sleep(ASK_EVERY);
+        client.get(url).ok().and_then(listed)
+    };
+    let Some(text) = wait_for(bound, ask) else {
         return Recording { findings: vec![format!("{url} never answered 200")], ..Recording::default() };
     };
     let multivariant = match Multivariant::parse(&text) {

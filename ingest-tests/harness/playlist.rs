@@ -48,6 +48,8 @@ pub struct Segment {
     pub date_us: Option<i64>,
     /// Whether `EXT-X-DISCONTINUITY` stands before it.
     pub discontinuity: bool,
+    /// Whether `EXT-X-GAP` says that it is not there.
+    pub gap: bool,
 }
 
 impl Multivariant {
@@ -122,6 +124,7 @@ impl Segment {
             Some(("#EXT-X-PROGRAM-DATE-TIME", rest)) => self.date_us = Some(wall::parse(rest)?),
             Some(("#EXT-X-MAP", rest)) => self.map = attributes(rest).remove("URI")?,
             _ if line == "#EXT-X-DISCONTINUITY" => self.discontinuity = true,
+            _ if line == "#EXT-X-GAP" => self.gap = true,
             _ => {}
         }
         Some(())

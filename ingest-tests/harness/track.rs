@@ -171,6 +171,9 @@ impl Follower {
         if Some(segment.duration_us) > self.target_duration_us || segment.duration_us <= 0 {
             self.find(format!("segment {sequence} lasts {} us", segment.duration_us));
         }
+        if segment.gap {
+            self.find(format!("segment {sequence} is a gap"));
+        }
         if segment.date_us.is_none() {
             self.find(format!("segment {sequence} has no EXT-X-PROGRAM-DATE-TIME"));
         }

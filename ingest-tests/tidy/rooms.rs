@@ -33,8 +33,7 @@ pub fn breaches(sources: &[Source]) -> Vec<String> {
             breaches.extend(impure.map(|word| format!("{} decides, and may not use {word}", source.path)));
         }
     }
-    breaches
-        .extend(cycles(sources).into_iter().map(|rooms| format!("rooms that import each other: {rooms}")));
+    breaches.extend(cycles(sources).into_iter().map(|import| format!("{import}, which closes a circle")));
     breaches
 }
 
@@ -107,31 +106,32 @@ fn contains_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| starts(at) && !code[at + word.len()..].starts_with(is_word))
 }
 
-/// Groups of rooms each of which reaches the others through imports. `lib` and `main` only compose.
+/// Imports between rooms that reach each other, as `FILE imports ROOM`. `lib` and `main` only compose.
 pub fn cycles(sources: &[Source]) -> Vec<String> {
-    let mut edges = BTreeMap::<&str, BTreeSet<String>>::new();
+    let mut imported = Vec::new();
     for source in sources.iter().filter(|source| !["lib", "main"].contains(&source.room())) {
-        let others = imports(&source.production()).into_iter().map(|path| path[0].clone());
-        edges.entry(source.room()).or_default().extend(others.filter(|other| other != source.room()));
+        let rooms: BTreeSet<String> =
+            imports(&source.production()).into_iter().map(|path| path[0].clone()).collect();
+        imported.extend(rooms.into_iter().filter(|room| room != source.room()).map(|room| (source, room)));
     }
-    let reached: BTreeMap<&str, BTreeSet<&str>> =
-        edges.keys().map(|&room| (room, reach(&edges, room))).collect();
-    let circle = |room: &&str| reached[room].contains(room);
-    let mutual = |room: &str| {
-        let others =
-            reached[room].iter().filter(|other| reached.get(**other).is_some_and(|back| back.contains(room)));
-        others.copied().collect::<Vec<_>>().join(", ")
-    };
-    let groups: BTreeSet<String> = edges.keys().copied().filter(circle).map(mutual).collect();
-    groups.into_iter().collect()
+    let mut edges = Edges::new();
+    for (source, room) in &imported {
+        edges.entry(source.room()).or_default().insert(room);
+    }
+    let circular = imported.iter().filter(|(source, room)| reach(&edges, room).contains(source.room()));
+    circular.map(|(source, room)| format!("{} imports {room}", source.path)).collect()
 }
 
-fn reach<'a>(edges: &'a BTreeMap<&str, BTreeSet<String>>, from: &str) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::new();
-    let mut open: Vec<&str> = edges[from].iter().map(String::as_str).collect();
+/// From a room to those it imports.
+type Edges<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
+/// Every room that can be reached from `room`.
+fn reach<'a>(edges: &Edges<'a>, room: &str) -> BTreeSet<&'a str> {
+    let next = |room: &str| edges.get(room).into_iter().flatten().copied();
+    let (mut reached, mut open) = (BTreeSet::new(), next(room).collect::<Vec<_>>());
     while let Some(room) = open.pop() {
         if reached.insert(room) {
-            open.extend(edges.get(room).into_iter().flatten().map(String::as_str));
+            open.extend(next(room));
         }
     }
     reached
