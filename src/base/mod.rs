@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod log;
 pub mod names;
+pub mod rate;
 pub mod reason;
 pub mod secret;
 pub mod shutdown;

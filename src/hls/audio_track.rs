@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::boundaries::Boundaries;
 use super::output::{InitChange, Output};
 use super::video_track::Refused;
 use super::view::OutputView;
 use super::window::AudioSample;
+use crate::media::fmp4::write;
 use crate::media::time::Ticks;
+use crate::media::track::TrackKind;
 use crate::wire::message::{OutputConfiguration, OutputInit};
 
 /// The most access units and bytes that may wait for the video to decide a boundary: about 3 minutes of AAC at 48 kHz.
@@ -174,7 +176,7 @@ impl AudioTrack {
     fn close(&mut self, count: usize, end: Ticks, boundaries: &Boundaries) {
         let samples: Vec<AudioSample> = self.pending.drain(..count).collect();
         self.pending_bytes -= samples.iter().map(|sample| sample.data.len()).sum::<usize>();
-        let data = (!samples.is_empty()).then(|| cmaf_segment(self.output.sequence, &samples));
+        let data = cmaf_segment(self.output.sequence, &samples);
         self.output.close(end, data, boundaries);
     }
 
@@ -183,9 +185,32 @@ impl AudioTrack {
     }
 }
 
-/// One `moof` and `mdat` (ISO/IEC 14496-12 §8.8.4), with `tfdt` in the audio's timescale.
-fn cmaf_segment(_sequence: u64, samples: &[AudioSample]) -> Bytes {
-    let mut payload = BytesMut::new();
-    samples.iter().for_each(|sample| payload.extend_from_slice(&sample.data));
-    payload.freeze()
+/// One `moof` and `mdat` (ISO/IEC 14496-12 §8.8.4) with `tfdt` in the audio's timescale; one more after each hole, so
+/// that every sample keeps its own time. `None` if there are no samples.
+fn cmaf_segment(sequence: u64, samples: &[AudioSample]) -> Option<Bytes> {
+    let contiguous = |a: &AudioSample, b: &AudioSample| {
+        a.decode_time.checked_add(i64::from(a.samples)) == Some(b.decode_time)
+    };
+    let runs = samples.chunk_by(contiguous).map(|run| fragment_of(sequence, run));
+    // Writing fails for 4 GiB only, far over the bound on what is pending; such a segment would be a gap.
+    let mut runs = runs.collect::<Result<Vec<Bytes>, _>>().ok()?;
+    if runs.len() <= 1 {
+        return runs.pop();
+    }
+    Some(runs.concat().into())
+}
+
+fn fragment_of(sequence: u64, run: &[AudioSample]) -> Result<Bytes, write::Error> {
+    let samples: Vec<write::Sample> = run
+        .iter()
+        .map(|sample| write::Sample {
+            duration: sample.samples,
+            composition_offset: 0,
+            random_access: true,
+            data: sample.data.clone(),
+        })
+        .collect();
+    let base = run.first().map_or(0, |first| first.decode_time);
+    // `mfhd` counts in 32 bits (§8.8.5); media sequence numbers from the wall clock fit until 2242.
+    write::fragment(TrackKind::Audio, u32::try_from(sequence).unwrap_or(u32::MAX), base, &samples)
 }

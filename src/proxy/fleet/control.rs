@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, info_span};
 use super::Upgraded;
 use super::dispatch::Input;
 use super::outbox::Outbox;
-use super::rate::RateBound;
+use crate::base::rate::RateBound;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::placement::fleet::ConnectionId;

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::admission::{Denial, Wanted, admit};
 use super::dispatch::Input;
-use super::rate::RateBound;
+use crate::base::rate::RateBound;
 use super::secret::LeaseSecret;
 use super::{SocketSlot, Upgraded, control};
 use crate::base::clock;

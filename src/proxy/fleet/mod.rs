@@ -19,7 +19,6 @@ mod lease;
 mod listener;
 mod outbox;
 mod output_guard;
-mod rate;
 mod secret;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Admits a number of events in each second, counted from the first one in it. Twice as many can come within one
 /// second across two windows, which is near enough for a bound on misbehaviour.
 #[derive(Debug)]
-pub(super) struct RateBound {
+pub struct RateBound {
     limit: u32,
     since: Option<Instant>,
     count: u32,
@@ -15,12 +15,12 @@ pub(super) struct RateBound {
 
 impl RateBound {
     /// At most `limit` events a second.
-    pub(super) fn per_second(limit: u32) -> Self {
+    pub fn per_second(limit: u32) -> Self {
         Self { limit, since: None, count: 0 }
     }
 
     /// Counts an event and says whether it is within the bound.
-    pub(super) fn admits(&mut self, now: Instant) -> bool {
+    pub fn admits(&mut self, now: Instant) -> bool {
         let open = self.since.is_some_and(|since| now.saturating_duration_since(since) < WINDOW);
         if !open {
             (self.since, self.count) = (Some(now), 0);

@@ -1,0 +1,289 @@
+//! The body of `/api/v1/stats`. Field names are the contract's; what is not measured yet is not in it.
+//!
+//! Snapshots are published when something changes. What goes on by itself, an age or an uptime, is as of `taken_at`,
+//! and [`Stats`] adds what has passed since.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock;
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::media::track::{AudioCodec, VideoCodec};
+use crate::wire::message::{Capacity, LeaseId, Load};
+
+/// Everything in one answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// The proxy that answers.
+    pub proxy: ProxyStats,
+    /// All nodes together.
+    pub fleet: FleetSummary,
+    /// Each node, by name.
+    pub nodes: Vec<NodeStats>,
+    /// Each stream, by name.
+    pub streams: Vec<StreamStats>,
+}
+
+/// The proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProxyStats {
+    /// Its identity.
+    pub id: String,
+    /// The program's version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// What comes in.
+    #[serde(flatten)]
+    pub ingest: IngestStats,
+}
+
+/// What publishers send to a proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngestStats {
+    /// Publishers connected now.
+    pub publishers: u64,
+    /// Bytes received from publishers since the start.
+    pub ingest_bytes: u64,
+    /// Bits per second received now.
+    pub ingest_bitrate: u64,
+}
+
+/// The fleet as one snapshot: what the fleet's owner publishes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FleetStats {
+    /// All nodes together.
+    pub fleet: FleetSummary,
+    /// Each node, by name.
+    pub nodes: Vec<NodeStats>,
+    /// When it was taken; ages count from here.
+    #[serde(skip, default = "clock::now")]
+    pub taken_at: Instant,
+}
+
+/// All nodes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FleetSummary {
+    /// Nodes known.
+    pub nodes: u64,
+    /// Nodes that can take leases.
+    pub alive: u64,
+    /// Nodes that take nothing new.
+    pub draining: u64,
+    /// Streams that wait for a node.
+    pub queue_length: u64,
+    /// CPU cores of all nodes that are alive.
+    pub capacity_cores: u64,
+    /// CPU cores in use there.
+    pub used_cores: f64,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStats {
+    /// Its identity; the same as its name.
+    pub id: Name,
+    /// Its name.
+    pub name: Name,
+    /// Whether it can be relied on.
+    pub state: NodeState,
+    /// Its tags.
+    pub tags: Vec<Name>,
+    /// FFmpeg's version as it prints it.
+    pub ffmpeg_version: String,
+    /// Encoders that really encoded a frame.
+    pub encoders: Vec<String>,
+    /// Milliseconds since its last heartbeat.
+    pub heartbeat_age_ms: u64,
+    /// What it is doing: CPU as a share of all cores, memory in bytes.
+    pub load: Load,
+    /// What it has.
+    pub capacity: Capacity,
+    /// What is placed on it.
+    pub reserved: Reserved,
+    /// The leases on it.
+    pub leases: Vec<LeaseId>,
+}
+
+/// Whether a node can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Heartbeats come.
+    Alive,
+    /// Its heartbeat is late.
+    Suspect,
+    /// It takes nothing new.
+    Draining,
+    /// Its connection is gone.
+    Lost,
+}
+
+/// What is placed on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// CPU cores.
+    pub cores: f64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Leases.
+    pub slots: u32,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StreamStats {
+    /// Whose it is.
+    pub tenant: Name,
+    /// Its name within the tenant.
+    pub name: Name,
+    /// How it is published: `rtmp`.
+    pub protocol: String,
+    /// What it is doing.
+    pub state: StreamState,
+    /// The node that transcodes it.
+    pub node: Option<Name>,
+    /// FFmpeg runs started for it.
+    pub attempts: u64,
+    /// How many of them replaced one that was lost.
+    pub reattachments: u64,
+    /// What the publisher sends.
+    pub source: SourceStats,
+    /// What has been committed.
+    pub committed: CommittedStats,
+    /// Access units accepted from the publisher and never committed, for reasons of ours.
+    pub frames_lost: u64,
+    /// Access units committed twice: always 0.
+    pub frames_duplicated: u64,
+    /// Source access units that gave no output in a committed span.
+    pub frames_undecodable: u64,
+    /// The bounded log that failover replays.
+    pub gop_log: GopLogStats,
+    /// The last failover, if there was one.
+    pub last_failover: Option<FailoverStats>,
+    /// The outputs.
+    pub renditions: Vec<RenditionStats>,
+    /// Seconds since its first publish.
+    pub uptime_s: u64,
+    /// When it was taken; the uptime counts from here.
+    #[serde(skip, default = "clock::now")]
+    pub taken_at: Instant,
+}
+
+/// What a stream is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamState {
+    /// Published and transcoded.
+    Live,
+    /// Published; no node runs it.
+    Waiting,
+    /// Its publisher is gone and may come back.
+    Reconnecting,
+    /// It crashed FFmpeg on node after node, and rests.
+    Quarantined,
+}
+
+/// What a publisher sends. What is not known yet is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceStats {
+    /// The video's codec; `null` without video.
+    pub video_codec: Option<VideoCodec>,
+    /// Width in pixels.
+    pub width: Option<u32>,
+    /// Height in pixels.
+    pub height: Option<u32>,
+    /// Pictures per second.
+    pub fps: Option<f64>,
+    /// The audio's codec; `null` without audio.
+    pub audio_codec: Option<AudioCodec>,
+    /// Bits per second.
+    pub bitrate: u64,
+    /// Length of the last GOP.
+    pub gop_ms: Option<u64>,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Video access units received; audio's, where there is no video.
+    pub frames: u64,
+}
+
+/// What has been committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedStats {
+    /// Access units, of the rendition that has the fewest.
+    pub frames: u64,
+    /// Fragments, of all renditions.
+    pub fragments: u64,
+    /// The committed end, in milliseconds on the stream's timeline.
+    pub position_ms: i64,
+    /// How far it is behind the source.
+    pub lag_ms: u64,
+}
+
+/// How full the GOP log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GopLogStats {
+    /// GOPs in it.
+    pub gops: u64,
+    /// Bytes in it.
+    pub bytes: u64,
+    /// How long they last.
+    pub duration_ms: u64,
+}
+
+/// One failover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverStats {
+    /// The node that was lost.
+    pub from: Option<Name>,
+    /// The node that took over.
+    pub to: Option<Name>,
+    /// Why.
+    pub cause: Reason,
+    /// From the last sign of life until it was suspected.
+    pub detected_ms: u64,
+    /// From the suspicion until the committed output went on; `null` as long as it has not.
+    pub recovered_ms: Option<u64>,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// One rendition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenditionStats {
+    /// Its name.
+    pub name: Name,
+    /// Width in pixels; `null` before its first output.
+    pub width: Option<u32>,
+    /// Height in pixels; `null` before its first output.
+    pub height: Option<u32>,
+    /// Bits per second.
+    pub bitrate: u64,
+    /// Access units committed.
+    pub frames: u64,
+}
+
+impl FleetStats {
+    /// The nodes with their heartbeats' ages as of `now`.
+    #[must_use]
+    pub fn nodes_at(&self, now: Instant) -> Vec<NodeStats> {
+        let since = now.saturating_duration_since(self.taken_at).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        let aged = |node: &NodeStats| NodeStats {
+            heartbeat_age_ms: node.heartbeat_age_ms.saturating_add(since),
+            ..node.clone()
+        };
+        self.nodes.iter().map(aged).collect()
+    }
+}
+
+impl StreamStats {
+    /// The same with its uptime as of `now`.
+    #[must_use]
+    pub fn at(&self, now: Instant) -> Self {
+        let since = now.saturating_duration_since(self.taken_at).as_secs();
+        Self { uptime_s: self.uptime_s.saturating_add(since), ..self.clone() }
+    }
+}

@@ -1,0 +1,261 @@
+//! The registry: finds a stream for a publisher or starts it, keeps tenants' limits, and publishes the directory that
+//! players and the API read. A stream that has ended stays in the directory as long as its segments shall be fetched.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{Instrument, info_span};
+
+use crate::base::clock;
+use crate::base::names::StreamName;
+use crate::base::reason::Reason;
+use crate::base::shutdown::CancellationToken;
+use crate::base::task::Tasks;
+use crate::config::{Config, Tenant};
+use crate::hls::{View, WindowSettings};
+use crate::media::gop::GopLogLimits;
+use crate::media::time::Ticks;
+use crate::proxy::api::stats::StreamStats;
+use crate::proxy::fleet::FleetHandle;
+use crate::proxy::origin::{StreamDirectory, StreamHandle};
+use crate::stream::{PublisherId, Stream, StreamSettings, Takeover};
+
+use super::leases::Leases;
+use super::snapshot;
+use super::task::{PublisherInput, StreamTask};
+
+/// Messages of publishers that wait for a stream's task. While it is full, the publisher's connection is not read.
+const INBOX_CAPACITY: usize = 256;
+/// How often a publisher is sent to a stream that ends just then, before it is refused.
+const PUBLISH_TRIES: usize = 4;
+
+/// How all streams behave.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    stream: StreamSettings,
+    log: GopLogLimits,
+    window: WindowSettings,
+    /// How long the end of a stream can be fetched: RFC 8216bis §6.2.2 asks for the playlist's duration at least.
+    retention: Duration,
+}
+
+/// All streams of a proxy. Cheap to clone; all clones are one registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    settings: Settings,
+    fleet: FleetHandle,
+    tasks: Tasks,
+    stop: CancellationToken,
+    entries: Arc<Mutex<BTreeMap<StreamName, Entry>>>,
+    directory: watch::Sender<Arc<BTreeMap<StreamName, StreamHandle>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Closed when the stream has ended.
+    inbox: mpsc::Sender<PublisherInput>,
+    handle: StreamHandle,
+    /// Tells this stream from a later one of the same name.
+    generation: u64,
+}
+
+/// A stream that has taken a publisher.
+#[derive(Debug)]
+pub struct Published {
+    /// Where its media goes.
+    pub inbox: mpsc::Sender<PublisherInput>,
+    /// Comes when the stream closes the publisher.
+    pub close: oneshot::Receiver<Reason>,
+}
+
+impl Registry {
+    /// No streams yet. They end when `stop` comes, and run in `tasks`.
+    #[must_use]
+    pub fn new(config: &Config, fleet: FleetHandle, tasks: Tasks, stop: CancellationToken) -> Self {
+        let origin = config.origin;
+        let settings = Settings {
+            stream: StreamSettings {
+                reconnect_grace: config.stream.reconnect_grace,
+                takeover: match config.stream.takeover {
+                    crate::config::Takeover::Replace => Takeover::Replace,
+                    crate::config::Takeover::Refuse => Takeover::Refuse,
+                },
+                max_segment_duration: origin.max_segment_duration,
+            },
+            log: GopLogLimits {
+                max_duration: Ticks::from_duration(config.gop_log.max_duration),
+                max_bytes: config.gop_log.max_bytes.as_usize(),
+            },
+            window: WindowSettings {
+                segment_duration: Ticks::from_duration(origin.segment_duration),
+                max_segment_duration: Ticks::from_duration(origin.max_segment_duration),
+                window: origin.window,
+                first_sequence: 0,
+            },
+            retention: origin.max_segment_duration * u32::try_from(origin.window).unwrap_or(1_000),
+        };
+        let directory = watch::Sender::new(Arc::default());
+        Self { settings, fleet, tasks, stop, entries: Arc::default(), directory }
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn directory(&self) -> StreamDirectory {
+        self.directory.subscribe()
+    }
+
+    /// Brings a publisher, who has proved the tenant's key, to its stream.
+    ///
+    /// # Errors
+    /// [`Reason::LimitExceeded`] over the tenant's `max_streams`; [`Reason::Shutdown`] when the proxy stops; and what the
+    /// stream says: [`Reason::AlreadyPublishing`].
+    pub async fn publish(
+        &self,
+        name: &StreamName,
+        tenant: &Tenant,
+        publisher: PublisherId,
+    ) -> Result<Published, Reason> {
+        for _ in 0..PUBLISH_TRIES {
+            let inbox = self.find_or_start(name, tenant)?;
+            let (close_sender, close) = oneshot::channel();
+            let (answer, answered) = oneshot::channel();
+            let input = PublisherInput::Publish { publisher, close: close_sender, answer };
+            if inbox.send(input).await.is_err() {
+                continue;
+            }
+            match answered.await {
+                Ok(Ok(())) => return Ok(Published { inbox, close }),
+                // It ended between being found and being asked: a new one takes its place.
+                Ok(Err(Reason::Ended)) | Err(_) => tokio::task::yield_now().await,
+                Ok(Err(reason)) => return Err(reason),
+            }
+        }
+        Err(Reason::AlreadyPublishing)
+    }
+
+    fn find_or_start(
+        &self,
+        name: &StreamName,
+        tenant: &Tenant,
+    ) -> Result<mpsc::Sender<PublisherInput>, Reason> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get(name).filter(|entry| !entry.inbox.is_closed()) {
+            return Ok(entry.inbox.clone());
+        }
+        if self.stop.is_cancelled() {
+            return Err(Reason::Shutdown);
+        }
+        let live = |(other, entry): &(&StreamName, &Entry)| {
+            other.tenant == name.tenant && !entry.inbox.is_closed()
+        };
+        if entries.iter().filter(live).count() >= tenant.max_streams {
+            return Err(Reason::LimitExceeded);
+        }
+        let before = entries.get(name).map(|entry| entry.handle.view.borrow().clone());
+        let generation = entries.get(name).map_or(0, |entry| entry.generation + 1);
+        let entry = self.start(name, tenant, before.as_deref(), generation);
+        let inbox = entry.inbox.clone();
+        entries.insert(name.clone(), entry);
+        self.publish_directory(&entries);
+        Ok(inbox)
+    }
+
+    fn start(&self, name: &StreamName, tenant: &Tenant, before: Option<&View>, generation: u64) -> Entry {
+        let now = clock::now();
+        let settings = self.settings;
+        let (start, first_sequence) = beginning(clock::unix_now(), settings.window.segment_duration, before);
+        let window = WindowSettings { first_sequence, ..settings.window };
+        let ladder = Arc::clone(&tenant.ladder);
+        let renditions: Vec<_> = ladder.renditions.iter().map(|rendition| rendition.name.clone()).collect();
+        let (sender, inbox) = mpsc::channel(INBOX_CAPACITY);
+        let (view, view_reader) = watch::channel(Arc::default());
+        let stream = Stream::new(settings.stream, ladder, settings.log, start, now);
+        let (stats, stats_reader) =
+            watch::channel(Arc::new(snapshot::first_stats(name, &renditions, &stream, now)));
+        let leases = Leases::new(name.clone(), self.fleet.clone());
+        let task = StreamTask { name: name.clone(), renditions, stream, window, inbox, leases, view, stats };
+        let (registry, owned_name, stop) = (self.clone(), name.clone(), self.stop.clone());
+        let span = info_span!("stream", stream = %name);
+        self.tasks.spawn(
+            async move {
+                task.run(stop.clone()).await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = clock::until(Some(clock::now() + registry.settings.retention)) => {}
+                }
+                registry.forget(&owned_name, generation);
+            }
+            .instrument(span),
+        );
+        let handle = StreamHandle { view: view_reader, stats: stats_reader };
+        Entry { inbox: sender, handle, generation }
+    }
+
+    fn forget(&self, name: &StreamName, generation: u64) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.get(name).is_some_and(|entry| entry.generation == generation) {
+            entries.remove(name);
+            self.publish_directory(&entries);
+        }
+    }
+
+    fn publish_directory(&self, entries: &BTreeMap<StreamName, Entry>) {
+        let directory = entries.iter().map(|(name, entry)| (name.clone(), entry.handle.clone())).collect();
+        self.directory.send_replace(Arc::new(directory));
+    }
+}
+
+/// Where a stream's timeline and media sequence begin: at the wall clock, so that neither goes back when the proxy
+/// restarts, and in any case after what the last stream of this name has shown.
+fn beginning(unix_now: Duration, segment: Ticks, before: Option<&View>) -> (Ticks, u64) {
+    let millis = i64::try_from(unix_now.as_millis()).unwrap_or(i64::MAX / 90);
+    let start = Ticks::from_millis(millis);
+    let sequence = u64::try_from(start.0 / segment.0.max(1)).unwrap_or(0);
+    let last = before.into_iter().flat_map(View::outputs).filter_map(|output| output.segments.last());
+    let (shown, listed) = last.fold((start, sequence), |(shown, listed), segment| {
+        (shown.max(segment.end), listed.max(segment.sequence + 1))
+    });
+    (Ticks::from_millis((shown + Ticks(89)).as_millis()), listed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeline_and_sequence_begin_at_the_wall_clock() {
+        let segment = Ticks::from_millis(2_000);
+        let now = Duration::from_millis(1_700_000_000_123);
+        assert_eq!(beginning(now, segment, None), (Ticks::from_millis(1_700_000_000_123), 850_000_000));
+    }
+
+    #[test]
+    fn they_never_go_back_behind_what_was_shown() {
+        use crate::hls::{OutputView, Segment};
+        let segment = Ticks::from_millis(2_000);
+        let now = Duration::from_secs(1_700_000_000);
+        let ahead = Ticks::from_millis(1_700_000_003_000) + Ticks(7);
+        let shown = Segment {
+            sequence: 850_000_001,
+            start: ahead - segment,
+            end: ahead,
+            data: None,
+            init: None,
+            discontinuity: false,
+            discontinuities_before: 0,
+        };
+        let output = OutputView {
+            name: "a".parse().expect("a name"),
+            configuration: None,
+            segments: vec![Arc::new(shown)],
+            peak: crate::base::units::Bitrate(0),
+            average: crate::base::units::Bitrate(0),
+            frame_rate: None,
+        };
+        let view = View { renditions: vec![output], ..View::default() };
+        let (start, sequence) = beginning(now, segment, Some(&view));
+        assert_eq!((start, sequence), (Ticks::from_millis(1_700_000_003_001), 850_000_002));
+    }
+}

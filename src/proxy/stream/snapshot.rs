@@ -1,0 +1,164 @@
+//! What the API tells about a stream.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::base::clock;
+use crate::base::names::{Name, StreamName};
+use crate::ffmpeg::ladder::Output;
+use crate::hls::View;
+use crate::proxy::api::stats::{
+    CommittedStats, FailoverStats, GopLogStats, RenditionStats, SourceStats, StreamState, StreamStats,
+};
+use crate::stream::Stream;
+use crate::stream::commit::VideoCommit;
+use crate::stream::report::{FailoverReport, Report, State};
+use crate::wire::message::OutputConfiguration;
+
+/// Over how long the source's bitrate is measured.
+const METER_SPAN: Duration = Duration::from_secs(2);
+
+/// Counts what publishers send.
+#[derive(Debug, Default)]
+pub struct SourceMeter {
+    bytes: u64,
+    span: Option<(Instant, u64)>,
+    bitrate: u64,
+}
+
+impl SourceMeter {
+    /// So many bytes came at `now`.
+    pub fn count(&mut self, bytes: usize, now: Instant) {
+        self.bytes += bytes as u64;
+        let (since, before) = *self.span.get_or_insert((now, self.bytes));
+        let passed = now.saturating_duration_since(since);
+        if passed >= METER_SPAN {
+            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+            self.bitrate = (self.bytes - before).saturating_mul(8_000) / millis;
+            self.span = Some((now, self.bytes));
+        }
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Where a stream's stats come from, beside its report.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub name: &'a StreamName,
+    pub renditions: &'a [Name],
+    pub configurations: &'a BTreeMap<Output, OutputConfiguration>,
+    pub view: &'a View,
+    pub meter: &'a SourceMeter,
+    pub age: Duration,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Snapshot<'_> {
+    /// The stats at `now`.
+    pub fn stats(&self, report: &Report, now: Instant) -> StreamStats {
+        StreamStats {
+            tenant: self.name.tenant.clone(),
+            name: self.name.name.clone(),
+            protocol: "rtmp".to_owned(),
+            state: match report.state {
+                State::Live => StreamState::Live,
+                State::Waiting => StreamState::Waiting,
+                State::Reconnecting => StreamState::Reconnecting,
+                State::Quarantined => StreamState::Quarantined,
+            },
+            node: report.node.clone(),
+            attempts: u64::from(report.attempts),
+            reattachments: u64::from(report.reattachments),
+            source: self.source(report),
+            committed: committed(report),
+            frames_lost: report.frames_lost,
+            frames_duplicated: report.frames_duplicated,
+            frames_undecodable: report.frames_undecodable,
+            gop_log: GopLogStats {
+                gops: report.log_gops as u64,
+                bytes: report.log_bytes as u64,
+                duration_ms: u64::try_from(report.log_duration.as_millis()).unwrap_or(0),
+            },
+            last_failover: report.failover.as_ref().map(failover),
+            renditions: self.rendition_stats(&report.renditions),
+            uptime_s: self.age.as_secs(),
+            taken_at: now,
+        }
+    }
+
+    fn source(&self, report: &Report) -> SourceStats {
+        SourceStats {
+            video_codec: report.video.as_ref().map(|video| video.codec),
+            width: report.video.as_ref().map(|video| video.width),
+            height: report.video.as_ref().map(|video| video.height),
+            fps: report.frame_rate,
+            audio_codec: report.audio.as_ref().map(|audio| audio.codec),
+            bitrate: self.meter.bitrate,
+            gop_ms: report.gop.map(millis),
+            bytes: self.meter.bytes,
+            frames: report.source_frames,
+        }
+    }
+
+    fn rendition_stats(&self, commits: &[VideoCommit]) -> Vec<RenditionStats> {
+        let all = self.renditions.iter().zip(commits).enumerate();
+        all.map(|(index, (name, commit))| {
+            let output = u8::try_from(index).ok().map(Output::Rendition);
+            let size = match output.and_then(|output| self.configurations.get(&output)) {
+                Some(OutputConfiguration::Video(video)) => Some((video.width, video.height)),
+                Some(OutputConfiguration::Audio(_)) | None => None,
+            };
+            RenditionStats {
+                name: name.clone(),
+                width: size.map(|size| size.0),
+                height: size.map(|size| size.1),
+                bitrate: self.view.output(name).map_or(0, |output| output.average.0),
+                frames: commit.frames(),
+            }
+        })
+        .collect()
+    }
+}
+
+fn committed(report: &Report) -> CommittedStats {
+    let end = report.committed_end;
+    let lag = end.map_or(0, |end| (report.source_end - end).as_millis());
+    CommittedStats {
+        frames: report.renditions.iter().map(VideoCommit::frames).min().unwrap_or(0),
+        fragments: report.renditions.iter().map(VideoCommit::fragments).sum(),
+        position_ms: end.map_or(0, crate::media::time::Ticks::as_millis),
+        lag_ms: u64::try_from(lag).unwrap_or(0),
+    }
+}
+
+fn failover(report: &FailoverReport) -> FailoverStats {
+    FailoverStats {
+        from: report.from.clone(),
+        to: report.to.clone(),
+        cause: report.cause,
+        detected_ms: millis(report.detected),
+        recovered_ms: report.recovered.map(millis),
+        at: millis(clock::unix_now().saturating_sub(report.ago)),
+    }
+}
+
+/// The stats of a stream that has only just been opened.
+pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now: Instant) -> StreamStats {
+    let snapshot = Snapshot {
+        name,
+        renditions,
+        configurations: &BTreeMap::new(),
+        view: &View::default(),
+        meter: &SourceMeter::default(),
+        age: Duration::ZERO,
+    };
+    snapshot.stats(&stream.report(now), now)
+}

@@ -1,0 +1,301 @@
+//! The loop around one [`Stream`]: carry out its commands; wait for a publisher, a lease, a deadline or the order to
+//! stop; make one call of `handle_*`. What is decided is decided there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+use crate::base::clock;
+use crate::base::names::{Name, StreamName};
+use crate::base::reason::Reason;
+use crate::base::shutdown::CancellationToken;
+use crate::hls::View;
+use crate::hls::window::{AudioSample, Window, WindowSettings};
+use crate::media::flv::Tag;
+use crate::proxy::api::stats::StreamStats;
+use crate::proxy::fleet::LeaseEvent;
+use crate::stream::command::AttemptFailure;
+use crate::stream::{Command, PublisherEnd, PublisherId, Stream};
+use crate::wire::message::{LeaseOutput, OutputConfiguration};
+
+use super::leases::Leases;
+use super::snapshot::{Snapshot, SourceMeter};
+
+/// How often stats are published at most, while something happens.
+const STATS_INTERVAL: Duration = Duration::from_millis(100);
+/// How often they are published while nothing does.
+const QUIET_STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a publisher's connection tells its stream.
+#[derive(Debug)]
+pub enum PublisherInput {
+    /// It has proved its key and wants to publish.
+    Publish {
+        /// Its connection.
+        publisher: PublisherId,
+        /// Told when the stream closes it.
+        close: oneshot::Sender<Reason>,
+        /// Whether it may.
+        answer: oneshot::Sender<Result<(), Reason>>,
+    },
+    /// It sent media.
+    Media {
+        /// Its connection.
+        publisher: PublisherId,
+        /// What it sent.
+        tag: Tag,
+    },
+    /// Its connection is over.
+    Closed {
+        /// Its connection.
+        publisher: PublisherId,
+        /// How.
+        end: PublisherEnd,
+    },
+}
+
+/// What a stream's task is made of.
+#[derive(Debug)]
+pub struct StreamTask {
+    /// The stream's name.
+    pub name: StreamName,
+    /// Names of the ladder's renditions.
+    pub renditions: Vec<Name>,
+    /// What decides.
+    pub stream: Stream,
+    /// How its output is cut.
+    pub window: WindowSettings,
+    /// What publishers say. They wait while it is full: their TCP connections do.
+    pub inbox: mpsc::Receiver<PublisherInput>,
+    /// Its leases.
+    pub leases: Leases,
+    /// What players read.
+    pub view: watch::Sender<Arc<View>>,
+    /// What the API tells.
+    pub stats: watch::Sender<Arc<StreamStats>>,
+}
+
+/// The state of the loop.
+struct Running {
+    task: StreamTask,
+    window: Window,
+    /// Whether the window has what players have not been shown.
+    window_changed: bool,
+    publishers: BTreeMap<PublisherId, oneshot::Sender<Reason>>,
+    configurations: BTreeMap<crate::ffmpeg::ladder::Output, OutputConfiguration>,
+    meter: SourceMeter,
+    started: Instant,
+    published: Option<Instant>,
+    finished: Option<Reason>,
+}
+
+impl StreamTask {
+    /// Runs the stream to its end and says why it ended. `stop` ends it in order.
+    pub async fn run(self, stop: CancellationToken) -> Reason {
+        let window = Window::new(self.window, self.renditions.clone(), true);
+        let mut running = Running {
+            window,
+            window_changed: true,
+            publishers: BTreeMap::new(),
+            configurations: BTreeMap::new(),
+            meter: SourceMeter::default(),
+            started: clock::now(),
+            published: None,
+            finished: None,
+            task: self,
+        };
+        info!("stream opened");
+        let reason = running.run(stop).await;
+        let report = running.task.stream.report(clock::now());
+        info!(
+            %reason,
+            duration_s = clock::now().saturating_duration_since(running.started).as_secs(),
+            bytes = running.meter.bytes(),
+            frames = report.source_frames,
+            lost = report.frames_lost,
+            undecodable = report.frames_undecodable,
+            reattachments = report.reattachments,
+            "stream ended"
+        );
+        reason
+    }
+}
+
+impl Running {
+    async fn run(&mut self, stop: CancellationToken) -> Reason {
+        let mut stopping = false;
+        loop {
+            self.carry_out().await;
+            self.publish();
+            if let Some(reason) = self.finished {
+                return reason;
+            }
+            let deadline = self.next_deadline();
+            tokio::select! {
+                (attempt, event) = self.task.leases.next_event() => self.handle_lease(attempt, event),
+                Some(input) = self.task.inbox.recv() => self.handle_publisher(input),
+                () = clock::until(Some(deadline)) => self.task.stream.handle_deadline(clock::now()),
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    self.task.stream.handle_end(Reason::Shutdown, clock::now());
+                }
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let quiet = self.published.unwrap_or(self.started) + QUIET_STATS_INTERVAL;
+        self.task.stream.next_deadline().map_or(quiet, |deadline| deadline.min(quiet))
+    }
+
+    fn handle_publisher(&mut self, input: PublisherInput) {
+        let now = clock::now();
+        match input {
+            PublisherInput::Publish { publisher, close, answer } => {
+                let result = self.task.stream.handle_publish(publisher, now);
+                if result.is_ok() {
+                    self.publishers.insert(publisher, close);
+                }
+                // A publisher that has gone meanwhile says so with `Closed`.
+                let _ = answer.send(result);
+            }
+            PublisherInput::Media { publisher, tag } => {
+                self.meter.count(tag.payload.len(), now);
+                self.task.stream.handle_media(publisher, &tag, now);
+            }
+            PublisherInput::Closed { publisher, end } => {
+                self.publishers.remove(&publisher);
+                self.task.stream.handle_publisher_closed(publisher, end, now);
+            }
+        }
+    }
+
+    fn handle_lease(&mut self, attempt: u32, event: LeaseEvent) {
+        let now = clock::now();
+        let stream = &mut self.task.stream;
+        match event {
+            LeaseEvent::Placed { node } => {
+                info!(attempt, %node, "attempt placed");
+                stream.handle_placed(attempt, node, now);
+            }
+            LeaseEvent::Attached => {
+                debug!(attempt, "attempt attached");
+                stream.handle_attached(attempt, now);
+            }
+            LeaseEvent::Written { inputs } => stream.handle_written(attempt, inputs, now),
+            LeaseEvent::Output(output) => {
+                if let LeaseOutput::Ended(end) = &output {
+                    info!(attempt, reason = %end.reason, detail = end.detail, "attempt ended");
+                    self.task.leases.drop_lease(attempt);
+                }
+                stream.handle_output(attempt, output, now);
+            }
+            LeaseEvent::Failed { node, reason, detail } => {
+                if reason == Reason::NoNode {
+                    debug!(attempt, %reason, detail, "no node for the attempt");
+                } else {
+                    warn!(attempt, node = node.as_ref().map(Name::as_str), %reason, detail, "attempt failed");
+                }
+                self.task.leases.drop_lease(attempt);
+                stream.handle_failed(AttemptFailure { attempt, node, reason, detail }, now);
+            }
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        while let Some(command) = self.task.stream.next_command() {
+            match command {
+                Command::Place { spec, prefer_not } => {
+                    if self.configurations.is_empty() && !spec.has_audio {
+                        self.window = Window::new(self.task.window, self.task.renditions.clone(), false);
+                    }
+                    debug!(attempt = spec.number, base = spec.base.0, "attempt wanted");
+                    self.task.leases.place(spec, prefer_not).await;
+                }
+                Command::Feed { attempt, input } => {
+                    if let Err(failure) = self.task.leases.feed(attempt, input) {
+                        self.task.leases.drop_lease(attempt);
+                        self.task.stream.handle_failed(failure, clock::now());
+                    }
+                }
+                Command::Cancel { attempt, reason } => {
+                    info!(attempt, %reason, "attempt given up");
+                    self.task.leases.drop_lease(attempt);
+                }
+                Command::ClosePublisher { publisher, reason } => {
+                    if let Some(close) = self.publishers.remove(&publisher) {
+                        // It may have gone by itself.
+                        let _ = close.send(reason);
+                    }
+                }
+                Command::Finish { reason } => {
+                    self.window.finish();
+                    self.window_changed = true;
+                    self.finished = Some(reason);
+                }
+                commit @ (Command::CommitInit(_)
+                | Command::CommitFragment { .. }
+                | Command::CommitAudio { .. }) => self.commit(commit),
+            }
+        }
+    }
+
+    fn commit(&mut self, command: Command) {
+        match command {
+            Command::CommitInit(init) => {
+                self.configurations.insert(init.output, init.configuration.clone());
+                self.window.handle_init(init);
+            }
+            Command::CommitFragment { fragment, end } => {
+                self.window.handle_fragment(fragment, end);
+                self.window_changed = true;
+            }
+            Command::CommitAudio { place, data } => {
+                let sample = AudioSample { decode_time: place.decode_time, samples: place.samples, data };
+                self.window.handle_audio(sample);
+                self.window_changed = true;
+            }
+            Command::Place { .. }
+            | Command::Feed { .. }
+            | Command::Cancel { .. }
+            | Command::ClosePublisher { .. }
+            | Command::Finish { .. } => {}
+        }
+    }
+
+    /// Shows players and the API what has changed.
+    fn publish(&mut self) {
+        let now = clock::now();
+        if std::mem::take(&mut self.window_changed) {
+            let view = self.window.view();
+            self.task.view.send_if_modified(|shown| {
+                // Audio access units come many times a segment: players are told of closed segments only.
+                let news = shown.ended != view.ended || newest(shown) != newest(&view);
+                *shown = view;
+                news
+            });
+        }
+        let due = self.published.is_none_or(|published| now >= published + STATS_INTERVAL);
+        if due || self.finished.is_some() {
+            self.published = Some(now);
+            let snapshot = Snapshot {
+                name: &self.task.name,
+                renditions: &self.task.renditions,
+                configurations: &self.configurations,
+                view: &self.task.view.borrow(),
+                meter: &self.meter,
+                age: now.saturating_duration_since(self.started),
+            };
+            let stats = snapshot.stats(&self.task.stream.report(now), now);
+            self.task.stats.send_replace(Arc::new(stats));
+        }
+    }
+}
+
+/// The newest segment of each output.
+fn newest(view: &View) -> Vec<Option<u64>> {
+    view.outputs().map(|output| output.segments.last().map(|segment| segment.sequence)).collect()
+}
