@@ -103,13 +103,13 @@ impl Target {
     /// From an app that holds the whole path. FFmpeg cuts a URL at its second slash where there is one, be it in the
     /// query: `rtmp://HOST/T/S?key=a/b` comes as app `T/S?key=a` and stream `b`. It is put together again.
     fn of_cut_url(tenant: &str, name: &str, app_query: &str, stream: &str) -> Self {
-        let (name, query) = match (stream, app_query) {
-            ("", query) => (name.to_owned(), query.to_owned()),
-            (rest, "") => {
-                let (path, query) = split_query(rest);
-                (format!("{name}/{path}"), query.to_owned())
-            }
-            (rest, query) => (name.to_owned(), format!("{query}/{rest}")),
+        let (name, query) = if app_query.is_empty() {
+            let (path, query) = split_query(stream);
+            let slash = if path.is_empty() { "" } else { "/" };
+            (format!("{name}{slash}{path}"), query.to_owned())
+        } else {
+            let slash = if stream.is_empty() { "" } else { "/" };
+            (name.to_owned(), format!("{app_query}{slash}{stream}"))
         };
         Self { tenant: tenant.to_owned(), stream: name, credentials: Credentials::of_query(&query) }
     }
