@@ -1,0 +1,451 @@
+//! The session: one publisher's connection from the first byte to the last (RTMP 1.0 §7).
+//!
+//! ```text
+//! handshake ─► connect ─► createStream ─► publish ─► (asked) ─► accepted ─► media ─► ended
+//!                                                          └──► refused
+//! ```
+//!
+//! Everything may come in one segment; the order is all that counts. Time-outs are the caller's.
+
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+use self::reply::Replies;
+use super::aggregate::{self, Aggregate};
+use super::amf0::Value;
+use super::chunk;
+use super::handshake::{self, Handshake, Progress};
+use super::message::{self, Command, Content, Control, Message, WINDOW_ACKNOWLEDGEMENT_SIZE};
+use super::request::{PublishKind, PublishRequest};
+use crate::base::reason::Reason;
+use crate::media::flv::Tag;
+
+/// Smallest window that is kept: a peer that wants every byte acknowledged would get 16 bytes for each.
+const MIN_WINDOW_BYTES: u32 = 16 * 1024;
+/// Characters of `flashVer` that are kept; it ends in logs.
+const MAX_ENCODER_CHARS: usize = 128;
+
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Announced lengths of all unfinished messages together, thus of each one, once publishing is accepted.
+    pub max_message_bytes: usize,
+    /// The same before: what a stranger can make us keep.
+    pub max_message_bytes_unproved: usize,
+    /// Chunk streams at once. Encoders use up to eight.
+    pub max_chunk_streams: usize,
+    /// Message streams that `createStream` gives out. Encoders ask for one.
+    pub max_message_streams: u32,
+    /// The chunk size that we announce and use, in bytes.
+    pub chunk_size: u32,
+    /// The window that we announce: how much may be on its way without an acknowledgement, in bytes.
+    pub window_bytes: u32,
+    /// Bytes of output that may wait, at least 8 KiB; the handshake needs 3. What needs more ends the session: see
+    /// [`Session::take_output`].
+    pub max_output_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 16 * 1024 * 1024,
+            max_message_bytes_unproved: 64 * 1024,
+            max_chunk_streams: 32,
+            max_message_streams: 16,
+            chunk_size: 4096,
+            window_bytes: 2_500_000,
+            max_output_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// Someone wants to publish. Nothing more is read until [`Session::accept_publish`] or
+    /// [`Session::refuse_publish`].
+    PublishRequested(PublishRequest),
+    /// A message of the accepted publisher. Script data has lost its `@setDataFrame`; a body is never empty.
+    Media(Tag),
+    /// The publisher ended in order: `FCUnpublish`, `closeStream` or `deleteStream`. Comes at most once; nothing follows.
+    PublishEnded,
+}
+
+/// Why a session cannot go on. [`Error::reason`] is the class of it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// No RTMP at all.
+    #[error("handshake: {0}")]
+    Handshake(#[from] handshake::Error),
+    /// No chunk stream, or one beyond the limits.
+    #[error(transparent)]
+    Chunk(#[from] chunk::Error),
+    /// A message that is not what its type says.
+    #[error(transparent)]
+    Message(#[from] message::Error),
+    /// An aggregate message that is none.
+    #[error(transparent)]
+    Aggregate(#[from] aggregate::Error),
+    /// A command before `connect`.
+    #[error("a command before connect")]
+    NotConnected,
+    /// A second `connect`.
+    #[error("a second connect")]
+    ConnectedTwice,
+    /// A `publish` without a stream's text.
+    #[error("publish without a stream")]
+    NoStream,
+    /// Media before publishing was accepted.
+    #[error("media before publish")]
+    MediaBeforePublish,
+    /// More `createStream` than allowed.
+    #[error("more than {0} message streams")]
+    TooManyMessageStreams(u32),
+    /// The peer asks for more answers than may wait.
+    #[error("more than {0} bytes of answers wait")]
+    TooMuchOutput(usize),
+}
+
+impl Error {
+    /// The reason for log, metric and API.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Chunk(chunk::Error::TooManyChunkStreams { .. } | chunk::Error::TooLong { .. })
+            | Self::TooManyMessageStreams(_)
+            | Self::TooMuchOutput(_) => Reason::LimitExceeded,
+            Self::Handshake(_)
+            | Self::Chunk(_)
+            | Self::Message(_)
+            | Self::Aggregate(_)
+            | Self::NotConnected
+            | Self::ConnectedTwice
+            | Self::NoStream
+            | Self::MediaBeforePublish => Reason::ProtocolViolation,
+        }
+    }
+}
+
+/// One connection. The read buffer is the caller's; between calls the session keeps what is unfinished: a partial
+/// header, and one message per chunk stream.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    stage: Stage,
+    reader: chunk::Reader,
+    replies: Replies,
+    /// Tags of an aggregate message that are not handed out yet.
+    aggregate: Option<Aggregate>,
+    message_streams: u32,
+    acknowledgements: Acknowledgements,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Handshake(Handshake),
+    /// Waits for `connect`.
+    Unconnected,
+    /// Waits for `publish`.
+    Connected(Connection),
+    /// Waits for the caller's answer.
+    Asked {
+        message_stream: u32,
+    },
+    Publishing {
+        message_stream: u32,
+    },
+    /// The publisher ended in order; what it still sends of media is dropped.
+    Ended,
+    /// Refused or failed; everything is dropped.
+    Over,
+}
+
+/// What `connect` said.
+#[derive(Debug, Default)]
+struct Connection {
+    app: String,
+    tc_url: String,
+    encoder: String,
+}
+
+/// When to acknowledge, and the window we last told the peer.
+#[derive(Debug)]
+struct Acknowledgements {
+    window_bytes: u32,
+    acknowledged: u64,
+    announced_window_bytes: u32,
+}
+
+impl Session {
+    /// Before the first byte.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            stage: Stage::Handshake(Handshake::default()),
+            reader: chunk::Reader::new(chunk::Limits {
+                max_chunk_streams: limits.max_chunk_streams,
+                max_unfinished_bytes: limits.max_message_bytes_unproved,
+            }),
+            replies: Replies::default(),
+            aggregate: None,
+            message_streams: 0,
+            acknowledgements: Acknowledgements {
+                window_bytes: limits.window_bytes.max(MIN_WINDOW_BYTES),
+                acknowledged: 0,
+                announced_window_bytes: limits.window_bytes,
+            },
+        }
+    }
+
+    /// Consumes from the front of `input` until something happened. Call it until it gives `None`, even with an empty
+    /// `input`: one message may hold many tags.
+    ///
+    /// `None`: all is consumed and more bytes are needed; or, while a request waits for its answer, nothing is consumed
+    /// and nothing is read until it is given. After a refusal or an error all input is dropped.
+    pub fn handle_input(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Error> {
+        let result = self.advance(input);
+        if result.is_err() {
+            self.stage = Stage::Over;
+            self.aggregate = None;
+        }
+        result
+    }
+
+    /// Bytes for the peer, in order; empty when there are none. Take them after every `handle_input`, and write them
+    /// before reading on: a peer that does not read what it is told is then not read from, and one that asks for more
+    /// than [`Limits::max_output_bytes`] within one read ends with [`Error::TooMuchOutput`].
+    pub fn take_output(&mut self) -> Bytes {
+        self.replies.take()
+    }
+
+    /// Accepts the request that waits; without one it does nothing. From now on messages may be long.
+    pub fn accept_publish(&mut self) {
+        if let Stage::Asked { message_stream } = self.stage {
+            self.replies.publish_started(message_stream);
+            self.reader.set_max_unfinished_bytes(self.limits.max_message_bytes);
+            self.stage = Stage::Publishing { message_stream };
+        }
+    }
+
+    /// Refuses the request that waits; without one it does nothing. `text` is what OBS shows its user and FFmpeg logs.
+    /// The session is over: send what waits, then close.
+    pub fn refuse_publish(&mut self, reason: Reason, text: &str) {
+        if let Stage::Asked { message_stream } = self.stage {
+            self.replies.publish_refused(message_stream, reason, text);
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Payload bytes of input since the handshake, for a count of what came in.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.reader.position()
+    }
+
+    fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Error> {
+        loop {
+            match &mut self.stage {
+                Stage::Asked { .. } => return Ok(None),
+                Stage::Over => {
+                    *input = &[];
+                    return Ok(None);
+                }
+                Stage::Handshake(handshake) => match handshake.read(input, self.replies.raw())? {
+                    Progress::Pending => return Ok(None),
+                    Progress::Done => self.stage = Stage::Unconnected,
+                },
+                Stage::Unconnected | Stage::Connected(_) | Stage::Publishing { .. } | Stage::Ended => {
+                    if let Some(tag) = self.next_of_aggregate()? {
+                        return Ok(Some(Event::Media(tag)));
+                    }
+                    let Some(message) = self.next_message(input)? else { return Ok(None) };
+                    if let Some(event) = self.handle_message(message)? {
+                        return Ok(Some(event));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_of_aggregate(&mut self) -> Result<Option<Tag>, Error> {
+        let Some(aggregate) = &mut self.aggregate else { return Ok(None) };
+        let tag = aggregate.next_tag()?;
+        if tag.is_none() {
+            self.aggregate = None;
+        }
+        Ok(tag)
+    }
+
+    /// The next message. What its bytes make us acknowledge is said before it is acted on, so that the order of what
+    /// we say does not depend on how the input was cut.
+    fn next_message(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        let message = self.reader.read(input);
+        let position = self.reader.position();
+        while let Some(sequence) = self.acknowledgements.next(position) {
+            self.replies.acknowledgement(sequence);
+            self.check_output()?;
+        }
+        Ok(message?)
+    }
+
+    fn handle_message(&mut self, message: Message) -> Result<Option<Event>, Error> {
+        let event = match message.interpret()? {
+            Content::Command(command) => self.handle_command(&command)?,
+            Content::Media(tag) => self.take_media()?.then_some(Event::Media(tag)),
+            Content::Aggregate(aggregate) => {
+                self.aggregate = self.take_media()?.then_some(aggregate);
+                None
+            }
+            Content::Control(control) => {
+                self.handle_control(control)?;
+                None
+            }
+            Content::Ignored => None,
+        };
+        self.check_output()?;
+        Ok(event)
+    }
+
+    fn handle_control(&mut self, control: Control) -> Result<(), Error> {
+        match control {
+            Control::SetChunkSize(size) => self.reader.set_chunk_size(size)?,
+            Control::Abort(chunk_stream) => self.reader.abort(chunk_stream),
+            Control::PingRequest(echo) => self.replies.control(&Message::ping_response(echo)),
+            Control::WindowAcknowledgementSize(bytes) => {
+                self.acknowledgements.window_bytes = bytes.max(MIN_WINDOW_BYTES);
+            }
+            Control::SetPeerBandwidth(bytes) => self.announce_window(bytes),
+        }
+        Ok(())
+    }
+
+    /// §5.4.5: who is given another window says so.
+    fn announce_window(&mut self, bytes: u32) {
+        if self.acknowledgements.announced_window_bytes != bytes {
+            self.acknowledgements.announced_window_bytes = bytes;
+            self.replies.control(&Message::number(WINDOW_ACKNOWLEDGEMENT_SIZE, bytes));
+        }
+    }
+
+    fn check_output(&self) -> Result<(), Error> {
+        if self.replies.len() > self.limits.max_output_bytes {
+            return Err(Error::TooMuchOutput(self.limits.max_output_bytes));
+        }
+        Ok(())
+    }
+
+    /// Whether media is wanted: not before publishing is accepted, and no more once it has ended.
+    fn take_media(&self) -> Result<bool, Error> {
+        match self.stage {
+            Stage::Publishing { .. } => Ok(true),
+            Stage::Ended => Ok(false),
+            Stage::Handshake(_)
+            | Stage::Unconnected
+            | Stage::Connected(_)
+            | Stage::Asked { .. }
+            | Stage::Over => Err(Error::MediaBeforePublish),
+        }
+    }
+
+    /// Names are compared without case: hardware encoders write `FCPublish` and `fcPublish` alike.
+    fn handle_command(&mut self, command: &Command) -> Result<Option<Event>, Error> {
+        let name = command.name.to_ascii_lowercase();
+        match (name.as_str(), &self.stage) {
+            ("connect", Stage::Unconnected) => self.connect(command)?,
+            ("connect", _) => return Err(Error::ConnectedTwice),
+            (_, Stage::Unconnected) => return Err(Error::NotConnected),
+            ("createstream", _) => self.create_stream(command)?,
+            ("publish", _) => return self.publish(command),
+            ("fcunpublish" | "closestream" | "deletestream", _) => return self.end(&name, command),
+            ("play" | "play2", _) => self.replies.play_refused(command.message_stream),
+            // Answers to what we never ask.
+            ("_result" | "_error" | "onstatus", _) => {}
+            // releaseStream, FCPublish, _checkbw, getStreamLength and what else there may be: an encoder that waits for
+            // an answer gets an empty one and goes on.
+            _ => self.answer_empty(command),
+        }
+        Ok(None)
+    }
+
+    fn answer_empty(&mut self, command: &Command) {
+        if command.transaction != 0.0 {
+            self.replies.result(command, Value::Undefined);
+        }
+    }
+
+    fn connect(&mut self, command: &Command) -> Result<(), Error> {
+        let arguments = command.arguments()?;
+        let text = |name| arguments.first().and_then(|object| object.get(name)).and_then(Value::as_str);
+        let text = |name| text(name).unwrap_or_default();
+        self.replies.connected(command.transaction, &self.limits);
+        self.stage = Stage::Connected(Connection {
+            app: text("app").to_owned(),
+            tc_url: text("tcUrl").to_owned(),
+            encoder: text("flashVer").chars().take(MAX_ENCODER_CHARS).collect(),
+        });
+        Ok(())
+    }
+
+    fn create_stream(&mut self, command: &Command) -> Result<(), Error> {
+        if self.message_streams == self.limits.max_message_streams {
+            return Err(Error::TooManyMessageStreams(self.limits.max_message_streams));
+        }
+        self.message_streams += 1;
+        self.replies.result(command, f64::from(self.message_streams).into());
+        Ok(())
+    }
+
+    /// The stream's text is the first string: some encoders leave out the null before it.
+    fn publish(&mut self, command: &Command) -> Result<Option<Event>, Error> {
+        let message_stream = command.message_stream;
+        let Stage::Connected(connection) = &mut self.stage else {
+            let text =
+                "This connection has published already; a second stream needs a connection of its own.";
+            self.replies.publish_refused(message_stream, Reason::AlreadyPublishing, text);
+            return Ok(None);
+        };
+        let arguments = command.arguments()?;
+        let mut texts = arguments.iter().filter_map(Value::as_str);
+        let stream = texts.next().ok_or(Error::NoStream)?.to_owned();
+        let kind = texts.next().map(PublishKind::from_text).unwrap_or_default();
+        let Connection { app, tc_url, encoder } = std::mem::take(connection);
+        self.stage = Stage::Asked { message_stream };
+        Ok(Some(Event::PublishRequested(PublishRequest { app, stream, tc_url, encoder, kind })))
+    }
+
+    /// An encoder that ends sends one or several of these; the first one counts.
+    fn end(&mut self, name: &str, command: &Command) -> Result<Option<Event>, Error> {
+        if name == "fcunpublish" {
+            self.answer_empty(command);
+        }
+        let Stage::Publishing { message_stream } = self.stage else { return Ok(None) };
+        if name == "deletestream" && deletes_another(&command.arguments()?, message_stream) {
+            return Ok(None);
+        }
+        self.replies.unpublished(message_stream);
+        self.stage = Stage::Ended;
+        Ok(Some(Event::PublishEnded))
+    }
+}
+
+/// Whether a `deleteStream` names a message stream, and another one.
+fn deletes_another(arguments: &[Value], message_stream: u32) -> bool {
+    #[expect(clippy::float_cmp, reason = "identifiers, sent as whole numbers")]
+    let another = |number: f64| number != f64::from(message_stream);
+    arguments.iter().find_map(Value::as_number).is_some_and(another)
+}
+
+impl Acknowledgements {
+    /// The next sequence number that is due, in whole windows: so the numbers do not depend on how input was cut.
+    fn next(&mut self, received: u64) -> Option<u64> {
+        let due = self.acknowledged + u64::from(self.window_bytes);
+        (received >= due).then(|| {
+            self.acknowledged = due;
+            due
+        })
+    }
+}
