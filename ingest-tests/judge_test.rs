@@ -4,6 +4,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use harness::assert_none;
@@ -11,8 +12,11 @@ use harness::clip::Clip;
 use harness::ffmpeg::{run_ok, text};
 use harness::judge::{Item, compare};
 use harness::player::{Player, Recording};
+use harness::process::{descendants, is_running};
 use harness::site::Site;
 use harness::wall;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// GOPs of the clip that these tests use: 4 s, so that there are two segments.
 const GOPS: usize = 2;
@@ -193,4 +197,19 @@ fn dates_are_read_with_their_zone() {
     assert_eq!(wall::parse("1970-01-01T00:00:00.000Z"), Some(0));
     assert_eq!(wall::parse("2026-10-22T10:04:51.123"), None);
     assert_eq!(wall::decimal_micros("2.0019"), Some(2_001_900));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the harness is shown a process that is not headgate")]
+fn children_are_seen_while_they_run() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 30 & wait"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut shell = shell.spawn().expect("there is a shell");
+    let pid = i32::try_from(shell.id()).expect("process numbers are small");
+    let child = harness::wait_for(Duration::from_secs(5), || descendants(pid).first().copied());
+    let child = child.expect("the shell starts its child");
+    assert!(is_running(child));
+    kill(Pid::from_raw(child.pid), Signal::SIGKILL).expect("our own child's child");
+    shell.wait().expect("our own child");
+    assert!(!is_running(child));
 }
