@@ -1,3 +1,20 @@
-//! The binary: everything is in the library.
+//! The binary: it reads its arguments and hands over to the command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use headgate::cli::{self, Command};
+use headgate::cmd;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let exit = match cli.command {
+        Command::Check(file) => cmd::check::run(file.path.as_deref()),
+        Command::Up(up) => cmd::up::run(&up),
+        Command::Proxy(file) => cmd::proxy::run(&file),
+        Command::Node(node) => cmd::node::run(&node),
+    };
+    exit.into()
+}

@@ -1,3 +1,7 @@
-//! A file for each subcommand.
+//! A file for each subcommand, and what those that run until a signal share.
 
 pub mod check;
+pub mod node;
+pub mod proxy;
+mod role;
+pub mod up;

@@ -4,6 +4,7 @@ pub mod aac;
 pub mod access_unit;
 pub mod flv;
 pub mod fmp4;
+pub mod fragment;
 pub mod fragmenter;
 pub mod gop;
 pub mod h264;

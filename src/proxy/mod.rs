@@ -13,7 +13,6 @@ pub mod origin;
 pub mod stream;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,11 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::base::clock;
-use crate::base::rate::RateBound;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::config::Config;
-use crate::rtmp::Limits;
 
 use api::ApiState;
 use api::guard::Guard;

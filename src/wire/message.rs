@@ -7,6 +7,7 @@ use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 pub use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::ladder::Output;
+pub use crate::media::fragment::Fragment;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, VideoConfiguration};
 
@@ -177,25 +178,6 @@ pub enum OutputConfiguration {
     Video(VideoConfiguration),
     /// Sound; timescale is the sample rate.
     Audio(AudioConfiguration),
-}
-
-/// Access units of one rendition from a random access point on, as `moof` and `mdat` on the stream's timeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// Index of the rendition.
-    pub rendition: u8,
-    /// Presentation time of the first access unit.
-    pub position: Ticks,
-    /// Position of the next fragment; `None` for the last one of an attempt.
-    pub end: Option<Ticks>,
-    /// Smallest presentation time in it.
-    pub first_presentation: Ticks,
-    /// Largest presentation time in it.
-    pub last_presentation: Ticks,
-    /// Number of access units.
-    pub access_units: u32,
-    /// `moof` and `mdat`.
-    pub data: Bytes,
 }
 
 /// One access unit of audio.

@@ -22,10 +22,10 @@ use tracing::{info, warn};
 
 use super::admission::{Denial, Wanted, admit};
 use super::dispatch::Input;
-use crate::base::rate::RateBound;
 use super::secret::LeaseSecret;
 use super::{SocketSlot, Upgraded, control};
 use crate::base::clock;
+use crate::base::rate::RateBound;
 use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;

@@ -112,7 +112,9 @@ impl Connection<'_> {
             match event.map_err(|error| End::broken(error.reason(), error))? {
                 None => return Ok(()),
                 Some(Event::PublishRequested(request)) => self.handle_request(&request).await?,
-                Some(Event::Media(tag)) => self.pass_on(PublisherInput::Media { publisher: self.id, tag }).await?,
+                Some(Event::Media(tag)) => {
+                    self.pass_on(PublisherInput::Media { publisher: self.id, tag }).await?
+                }
                 Some(Event::PublishEnded) => {
                     let (reason, publisher_end) = (Reason::Unpublished, PublisherEnd::Orderly);
                     return Err(End { reason, publisher_end, detail: String::new() });

@@ -17,7 +17,6 @@ use crate::config::{Config, Tenant};
 use crate::hls::{View, WindowSettings};
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
-use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::FleetHandle;
 use crate::proxy::origin::{StreamDirectory, StreamHandle};
 use crate::stream::{PublisherId, Stream, StreamSettings, Takeover};
@@ -74,7 +73,7 @@ impl Registry {
     /// No streams yet. They end when `stop` comes, and run in `tasks`.
     #[must_use]
     pub fn new(config: &Config, fleet: FleetHandle, tasks: Tasks, stop: CancellationToken) -> Self {
-        let origin = config.origin;
+        let origin = &config.origin;
         let settings = Settings {
             stream: StreamSettings {
                 reconnect_grace: config.stream.reconnect_grace,
@@ -147,9 +146,8 @@ impl Registry {
         if self.stop.is_cancelled() {
             return Err(Reason::Shutdown);
         }
-        let live = |(other, entry): &(&StreamName, &Entry)| {
-            other.tenant == name.tenant && !entry.inbox.is_closed()
-        };
+        let live =
+            |(other, entry): &(&StreamName, &Entry)| other.tenant == name.tenant && !entry.inbox.is_closed();
         if entries.iter().filter(live).count() >= tenant.max_streams {
             return Err(Reason::LimitExceeded);
         }
