@@ -225,7 +225,7 @@ fn only_the_node_that_has_a_lease_can_refuse_it() {
 #[test]
 fn a_leaving_node_keeps_its_leases_gets_no_new_one_and_is_forgotten_when_it_goes() {
     let mut world = World::with(&["a"]);
-    let lease = world.reserve().expect("a has room").lease;
+    let [lease, other] = [(); 2].map(|()| world.reserve().expect("a has room").lease);
     assert!(world.fleet.handle_attached(lease, world.now));
     for _ in 0..2 {
         assert_eq!(world.fleet.handle_leaving(ConnectionId(1), world.now), Ok(()));
@@ -236,7 +236,12 @@ fn a_leaving_node_keeps_its_leases_gets_no_new_one_and_is_forgotten_when_it_goes
     assert_eq!(world.commands(), [report(NodeState::Draining, None)]);
     world.fleet.handle_released(lease, world.now);
     world.fleet.handle_disconnected(ConnectionId(1), Reason::ConnectionLost, world.now);
-    assert_eq!(world.commands(), [report(NodeState::Lost, Some(Reason::NodeStopping))]);
+    let stopping = Reason::NodeStopping;
+    let expected = [
+        failure(other, stopping, "the control connection of a ended: node_stopping"),
+        report(NodeState::Lost, Some(stopping)),
+    ];
+    assert_eq!(world.commands(), expected);
     world.check_state(None);
 }
 
