@@ -140,12 +140,14 @@ pub struct Fleet {
     commands: VecDeque<Command>,
 }
 
+/// A lease that takes up a slot.
 #[derive(Debug)]
 struct Lease {
     node: Name,
     phase: Phase,
 }
 
+/// How far a lease is; only an offer can expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Offered { expires: Instant },
@@ -353,6 +355,7 @@ impl Fleet {
         }
     }
 
+    /// Nobody came for an offer: the stream learns it, and the node that it need not come any more.
     fn expire(&mut self, lease: LeaseId) {
         let Some(node) = self.leases.get(&lease).map(|held| held.node.clone()) else { return };
         let detail = format!("{node} did not connect for the lease within {} s", OFFER_TIMEOUT.as_secs());
@@ -360,12 +363,14 @@ impl Fleet {
         self.cancel(&node, lease, Reason::HandshakeTimeout);
     }
 
+    /// Ends a lease that was not given up. Its slot is free before anybody hears of it.
     fn fail(&mut self, lease: LeaseId, reason: Reason, detail: String) {
         if let Some(Lease { node, .. }) = self.forget(lease) {
             self.commands.push_back(Command::Fail(LeaseFailure { lease, node, reason, detail }));
         }
     }
 
+    /// Takes a lease out of both places that know it.
     fn forget(&mut self, lease: LeaseId) -> Option<Lease> {
         let held = self.leases.remove(&lease)?;
         if let Some(member) = self.members.get_mut(&held.node) {
@@ -393,18 +398,22 @@ impl Fleet {
         }
     }
 
+    /// Takes a member's connection and leases away; it stays to be shown.
     fn lose(&mut self, name: &Name, reason: Reason, detail: &str, now: Instant) {
         let Some(member) = self.members.get_mut(name) else { return };
         if let Some(connection) = member.lose(now) {
             self.connections.remove(&connection);
         }
+        // To a stream it makes a difference whether its node was told to stop or failed.
+        let told = if reason == Reason::NodeStopping { reason } else { Reason::NodeLost };
         for lease in member.leases.clone() {
-            self.fail(lease, Reason::NodeLost, detail.to_owned());
+            self.fail(lease, told, detail.to_owned());
         }
         self.report(name.clone(), NodeState::Lost, Some(reason));
         self.forget_oldest_lost();
     }
 
+    /// Whoever has the token can join under ever new names; what is remembered of them is bounded.
     fn forget_oldest_lost(&mut self) {
         let lost = || self.members.iter().filter_map(|(name, member)| Some((member.lost_at()?, name)));
         if lost().count() > MAX_LOST_SHOWN

@@ -13,8 +13,11 @@ use crate::wire::message::{Heartbeat, LeaseId, Load, NodeHello};
 #[derive(Debug)]
 pub(super) struct Member {
     standing: Standing,
+    /// What it said about itself, within bounds.
     hello: NodeHello,
+    /// What it measured last, within bounds; nothing in use before its first heartbeat.
     load: Load,
+    /// How many leases it said it holds.
     leases_reported: u32,
     /// Its hello counts as the first heartbeat.
     last_heard: Instant,
@@ -22,10 +25,18 @@ pub(super) struct Member {
     pub(super) leases: BTreeSet<LeaseId>,
 }
 
+/// What its state is made of.
 #[derive(Clone, Copy, Debug)]
 enum Standing {
-    Connected { connection: ConnectionId, silent: bool, leaving: bool },
-    Lost { at: Instant },
+    /// `silent` is set when it becomes suspect and cleared by a heartbeat; `leaving` is never taken back.
+    Connected {
+        connection: ConnectionId,
+        silent: bool,
+        leaving: bool,
+    },
+    Lost {
+        at: Instant,
+    },
 }
 
 impl Member {
@@ -94,6 +105,7 @@ impl Member {
         now.saturating_duration_since(self.last_heard)
     }
 
+    /// It as [`crate::placement::place`] sees it.
     pub(super) fn view(&self) -> NodeView<'_> {
         NodeView {
             name: &self.hello.name,
@@ -104,6 +116,7 @@ impl Member {
         }
     }
 
+    /// A sign of life, unless it is out of bounds: then nothing has changed.
     pub(super) fn handle_heartbeat(
         &mut self,
         heartbeat: &Heartbeat,
@@ -117,7 +130,7 @@ impl Member {
         Ok(())
     }
 
-    /// Says whether that is news.
+    /// It gets no new lease from now on. Says whether that is news.
     pub(super) fn leave(&mut self) -> bool {
         match &mut self.standing {
             Standing::Connected { leaving, .. } => !std::mem::replace(leaving, true),
@@ -125,13 +138,14 @@ impl Member {
         }
     }
 
+    /// It was silent for too long.
     pub(super) fn suspect(&mut self) {
         if let Standing::Connected { silent, .. } = &mut self.standing {
             *silent = true;
         }
     }
 
-    /// The connection that it had until now.
+    /// Its connection is gone; this is the one that it had until now.
     pub(super) fn lose(&mut self, now: Instant) -> Option<ConnectionId> {
         let connection = self.connection();
         self.standing = Standing::Lost { at: now };

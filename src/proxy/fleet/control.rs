@@ -90,19 +90,24 @@ pub(super) async fn run(
 /// What never is, for a loop that only errors end.
 enum Never {}
 
+/// One control connection.
 struct Control {
+    /// Dispatch.
     inbox: mpsc::Sender<Input>,
     connection: ConnectionId,
     /// How dispatch will reach the node; goes to it with the hello.
     newcomer: Option<mpsc::Sender<ProxyMessage>>,
+    /// What dispatch has for the node; its end is the order to close.
     queue: mpsc::Receiver<ProxyMessage>,
     outbox: Outbox,
+    /// What was read and is no whole frame yet; at most one frame of the codec's limit, and what one read brings.
     received: BytesMut,
     rate: RateBound,
     hello_by: Instant,
 }
 
 impl Control {
+    /// Moves messages both ways until something ends it. Every arm is cancel-safe.
     async fn talk(&mut self, socket: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Result<Never, End> {
         loop {
             self.take_messages().await?;
@@ -177,6 +182,7 @@ impl Control {
         }
     }
 
+    /// Queues one of the last messages, of which there are at most as many as the queue holds, and one.
     fn push(&mut self, message: &ProxyMessage) {
         match message.encode() {
             Ok(frame) => self.outbox.push(frame),

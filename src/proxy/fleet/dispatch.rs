@@ -108,6 +108,7 @@ impl Dispatch {
         self.fleet.next_deadline().into_iter().chain(snapshot).min()
     }
 
+    /// One input, of whatever kind. Never waits.
     fn handle(&mut self, input: Input, now: Instant) {
         self.changed = true;
         match input {
@@ -160,6 +161,7 @@ impl Dispatch {
         self.tasks.spawn(refuse(request, reason, detail));
     }
 
+    /// A node wants to join: it is told that it is welcome, or why not.
     fn handle_hello(
         &mut self,
         connection: ConnectionId,
@@ -178,6 +180,10 @@ impl Dispatch {
         }
     }
 
+    /// What a node says after its hello.
+    ///
+    /// # Errors
+    /// When the node is to be expelled for it.
     fn hear(
         &mut self,
         connection: ConnectionId,
@@ -217,6 +223,7 @@ impl Dispatch {
         }
     }
 
+    /// A lease's task is done with it, for whatever reason.
     fn handle_released(&mut self, lease: LeaseId, now: Instant) {
         self.running.remove(&lease);
         self.leases.remove(&lease);
@@ -229,6 +236,8 @@ impl Dispatch {
         self.offers.retain(|_, (offered, _)| *offered != lease);
     }
 
+    /// Does what the fleet wants done. Doing it may lead to more commands, by a node whose queue is full; each such node
+    /// is lost by it, so that comes to an end.
     fn carry_out_commands(&mut self) {
         while let Some(command) = self.fleet.next_command() {
             self.changed = true;
@@ -243,6 +252,7 @@ impl Dispatch {
         }
     }
 
+    /// Has a lease's task end the lease and tell its stream.
     fn fail(&mut self, failure: LeaseFailure) {
         let lease = failure.lease;
         if let Some(fail) = self.leases.remove(&lease) {
@@ -265,6 +275,7 @@ impl Dispatch {
         self.fleet.handle_disconnected(connection, reason, now);
     }
 
+    /// Publishes a snapshot if there is something to see and the last one is old enough.
     fn publish(&mut self, now: Instant) {
         if now < self.snapshot_due || (!self.changed && self.nodes.is_empty()) {
             return;

@@ -37,7 +37,7 @@ pub(super) struct Lease {
     pub(super) failed: oneshot::Receiver<LeaseFailure>,
 }
 
-/// How a lease is over.
+/// How a lease is over. Each becomes exactly one last event.
 #[derive(Debug, thiserror::Error)]
 enum Over {
     #[error("{}", .0.detail)]
@@ -93,6 +93,7 @@ impl Lease {
         .await;
     }
 
+    /// The two halves of its life. Never returns but by the end of it.
     async fn serve(&mut self, traffic: &mut Traffic) -> Result<Never, Over> {
         self.tell(LeaseEvent::Placed { node: self.node.clone() }).await?;
         let (upgraded, first) = self.offered().await?;
@@ -107,6 +108,7 @@ impl Lease {
         self.attached(&mut sending, &mut receiving, traffic).await
     }
 
+    /// Tells the stream something, unless dispatch ends the lease first.
     async fn tell(&mut self, event: LeaseEvent) -> Result<(), Over> {
         tokio::select! {
             biased;
@@ -182,6 +184,7 @@ async fn given_up(input: &mut mpsc::Receiver<LeaseInput>, first: &mut Option<Lea
 enum Never {}
 
 impl Over {
+    /// What dispatch says. If it says nothing and is gone, everything stops.
     fn from_dispatch(failure: Result<LeaseFailure, oneshot::error::RecvError>) -> Self {
         failure.map_or(Self::Stopped, Self::Failed)
     }
@@ -198,6 +201,7 @@ impl Over {
         }
     }
 
+    /// The last event of the lease.
     fn into_event(self, node: Name) -> LeaseEvent {
         let (reason, detail) = (self.reason(), self.to_string());
         match self {

@@ -57,7 +57,9 @@ pub(super) struct Door {
 
 /// What an admitted connection becomes.
 enum Admitted {
+    /// A node's control connection, with its place among [`MAX_NODES`].
     Control(OwnedSemaphorePermit),
+    /// A lease's connection, with where it is waited for.
     Lease(SocketSlot),
 }
 
@@ -167,6 +169,7 @@ impl Door {
         }
     }
 
+    /// Decides about a request: what its head tells first, then what only the state can tell.
     async fn admit(&self, request: &Request<Incoming>) -> Result<Admitted, Denial> {
         match admit(request.method(), request.uri().path(), request.headers(), self.token.as_ref())? {
             Wanted::Control => {
@@ -182,12 +185,14 @@ impl Door {
         }
     }
 
+    /// Uses a lease's secret up. `None` if there is no such lease on offer, or no dispatch any more.
     async fn claim(&self, secret: LeaseSecret) -> Option<SocketSlot> {
         let (reply, claimed) = oneshot::channel();
         self.inbox.send(Input::Claim { secret, reply }).await.ok()?;
         claimed.await.ok()
     }
 
+    /// What strangers do is news, but not much of it.
     fn log(&self, peer: SocketAddr, reason: Reason, detail: &str) {
         let admits = self.logged.lock().unwrap_or_else(PoisonError::into_inner).admits(clock::now());
         if admits {

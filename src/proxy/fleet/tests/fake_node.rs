@@ -1,0 +1,114 @@
+//! A node without FFmpeg: a raw socket, an upgrade request written by hand, and frames.
+
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{TOKEN, script, soon};
+use crate::wire::codec::{self, Message};
+use crate::wire::message::{
+    CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseSpec, NodeMessage, ProxyMessage, UPGRADE,
+    VERSION_HEADER, WIRE_VERSION,
+};
+
+/// An upgrade request with everything in place, and more headers.
+pub(super) fn request_head(path: &str, token: &str, more: &[(&str, &str)]) -> String {
+    let mut head = format!(
+        "GET {path} HTTP/1.1\r\nhost: proxy\r\nconnection: upgrade\r\nupgrade: {UPGRADE}\r\n\
+         {VERSION_HEADER}: {WIRE_VERSION}\r\nauthorization: Bearer {token}\r\n"
+    );
+    for (name, value) in more {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
+}
+
+/// Sends a request and gives the whole answer, for those that are turned away.
+pub(super) async fn respond(proxy: SocketAddr, request: &str) -> String {
+    let mut socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
+    socket.write_all(request.as_bytes()).await.expect("it reads requests");
+    let mut answer = Vec::new();
+    soon(socket.read_to_end(&mut answer)).await.expect("it answers and closes");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// One upgraded connection.
+pub(super) struct Wire {
+    socket: TcpStream,
+    received: BytesMut,
+}
+
+impl Wire {
+    pub(super) async fn upgrade(proxy: SocketAddr, request: &str) -> Self {
+        let mut socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
+        socket.write_all(request.as_bytes()).await.expect("it reads requests");
+        let mut received = BytesMut::new();
+        let end = loop {
+            soon(socket.read_buf(&mut received)).await.expect("it answers");
+            if let Some(at) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let head = received.split_to(end);
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        Self { socket, received }
+    }
+
+    /// Writes raw bytes; the other side may have closed.
+    pub(super) async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes).await;
+    }
+
+    pub(super) async fn send(&mut self, message: &impl Message) {
+        let frame = message.encode().expect("a message within limits");
+        self.write(&frame.head).await;
+        self.write(&frame.body).await;
+    }
+
+    /// The next message; `None` when the proxy has closed the connection.
+    pub(super) async fn receive<M: Message>(&mut self) -> Option<M> {
+        loop {
+            if let Some(message) = codec::decode(&mut self.received).expect("sound frames") {
+                return Some(message);
+            }
+            match soon(self.socket.read_buf(&mut self.received)).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// A node that has joined.
+pub(super) struct FakeNode {
+    proxy: SocketAddr,
+    pub(super) wire: Wire,
+}
+
+impl FakeNode {
+    pub(super) async fn join(proxy: SocketAddr, name: &str) -> Self {
+        let mut wire = Wire::upgrade(proxy, &request_head(CONTROL_PATH, TOKEN, &[])).await;
+        wire.send(&NodeMessage::Hello(script::hello(name))).await;
+        let welcome = ProxyMessage::Welcome { proxy: "p1".into(), heartbeat_ms: 250 };
+        assert_eq!(wire.receive().await, Some(welcome));
+        Self { proxy, wire }
+    }
+
+    /// The lease that is offered next.
+    pub(super) async fn lease(&mut self) -> LeaseSpec {
+        match self.wire.receive().await {
+            Some(ProxyMessage::Lease(spec)) => *spec,
+            other => panic!("no lease: {other:?}"),
+        }
+    }
+
+    pub(super) fn lease_request(&self, spec: &LeaseSpec) -> String {
+        request_head(LEASE_PATH, TOKEN, &[(LEASE_SECRET_HEADER, &spec.secret)])
+    }
+
+    pub(super) async fn attach(&self, spec: &LeaseSpec) -> Wire {
+        Wire::upgrade(self.proxy, &self.lease_request(spec)).await
+    }
+}
