@@ -7,5 +7,6 @@ pub mod fmp4;
 pub mod fragmenter;
 pub mod gop;
 pub mod h264;
+pub mod mp3;
 pub mod time;
 pub mod track;

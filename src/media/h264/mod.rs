@@ -1,0 +1,36 @@
+//! H.264: what a track's configuration says, and where its decoding can begin.
+//!
+//! Nothing is decoded. The standards are ISO/IEC 14496-10 (H.264: NAL units, parameter sets, SEI) and ISO/IEC 14496-15
+//! (how FLV and MP4 carry them). Whether a configuration has changed is decided by its bytes, not here.
+
+mod configuration;
+mod random_access;
+
+pub use configuration::{H264Error, read_configuration};
+pub use random_access::{RandomAccess, contains_slice, random_access};
+
+/// `nal_unit_type` (ISO/IEC 14496-10 table 7-1), as far as it matters here.
+mod nal_type {
+    /// Slice of a picture that is not IDR, whole.
+    pub(super) const SLICE: u8 = 1;
+    /// The last of the three partitions that such a slice may come in.
+    pub(super) const SLICE_PARTITION_C: u8 = 4;
+    /// Slice of an IDR picture.
+    pub(super) const IDR_SLICE: u8 = 5;
+    /// Supplemental enhancement information.
+    pub(super) const SEI: u8 = 6;
+    /// Sequence parameter set.
+    pub(super) const SPS: u8 = 7;
+}
+
+/// The type in a NAL unit's first byte; `None` for an empty one.
+fn nal_type(nal: &[u8]) -> Option<u8> {
+    nal.first().map(|header| header & 0x1F)
+}
+
+/// Without the zero bytes behind it. Senders pad with them; inside a NAL unit three zeros in a row are an error
+/// (§7.4.1), so `h264-reader` would refuse the whole.
+fn without_padding(nal: &[u8]) -> &[u8] {
+    let end = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &nal[..end]
+}
