@@ -3,7 +3,11 @@
 //! A fragment's position is the presentation time of its first access unit. FFmpeg's decode times are not used: with
 //! B-frames and a variable frame rate they differ between attempts, presentation times do not. Access unit *i* of a
 //! fragment, in coded order, gets the *i*-th smallest presentation time as its decode time, so `tfdt` is the smallest
-//! presentation time, as ISO/IEC 23000-19 §7.5.17 wants it for signed composition offsets.
+//! presentation time, as CMAF wants it for signed composition offsets (ISO/IEC 23000-19 §7.5.17).
+//!
+//! Browsers add the signed offset and show each picture at its time. FFmpeg as a player (5.1 and 9.0) adds the largest
+//! negative offset to all of a track's presentation times: two B-frames show 66 ms late at 30 frames a second. It does so
+//! with its own files, too.
 
 use bytes::Bytes;
 

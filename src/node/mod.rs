@@ -1,1 +1,76 @@
-//! Stub.
+//! The node: it dials the proxy, offers its slots, and runs FFmpeg for the leases it is given.
+//!
+//! * [`link`]: the control connection, with heartbeats up and leases down.
+//! * [`slots`], [`slot`]: which leases run here; one of them, from its FFmpeg to its connection.
+//! * [`process`]: the only place that starts FFmpeg; [`words`]: what it said last; [`ability`]: what it can do.
+//! * [`output`]: the bytes of one of its pipes become fragments and audio units; [`outbox`]: what waits for the link.
+//! * [`connection`]: an upgraded connection and its frames; [`load`]: what the machine is doing.
+
+mod ability;
+mod connection;
+mod link;
+mod load;
+mod outbox;
+mod output;
+mod process;
+mod slot;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::base::secret::Secret;
+use crate::base::shutdown::CancellationToken;
+use crate::base::task::Tasks;
+use crate::wire::message::{Load, NodeHello};
+
+/// What a node must know.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Its name, unique in the fleet.
+    pub name: Name,
+    /// Tags for placement.
+    pub tags: Vec<Name>,
+    /// Leases at once.
+    pub slots: u32,
+    /// The FFmpeg to run: a path, or a name to be looked up in `PATH`.
+    pub ffmpeg: PathBuf,
+    /// `HOST:PORT` of the proxy's fleet port.
+    pub proxy: String,
+    /// The fleet's token, where it has one.
+    pub token: Option<Secret>,
+}
+
+/// Runs a node until `stop`. When this returns no FFmpeg of it is left.
+///
+/// A proxy that cannot be reached, or refuses, is tried again for as long as the node runs.
+///
+/// # Errors
+/// Before anything is dialled: when FFmpeg is missing, is none, or is older than 5.1.
+pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
+    let ability = ability::probe(&settings.ffmpeg).await?;
+    let encoders: Vec<String> = ability.encoders.iter().map(|encoder| encoder.name().to_owned()).collect();
+    tracing::info!(node = %settings.name, ffmpeg = ability.version, ?encoders, "node started");
+    let (latest, load) = watch::channel(Load::default());
+    tasks.spawn(load::measure(latest, stop.clone()));
+    let proxy = connection::Proxy { address: settings.proxy, token: settings.token };
+    let hello = NodeHello {
+        name: settings.name,
+        tags: settings.tags,
+        ffmpeg_version: ability.version,
+        encoders,
+        capacity: load::capacity(settings.slots),
+    };
+    let mut slots =
+        slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks);
+    link::Link { proxy, hello, load, stop }.run(&mut slots).await;
+    slots.finish(Reason::NodeStopping).await;
+    tracing::info!("node stopped");
+    Ok(())
+}

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::message::{AudioUnit, Fragment, LeaseInput, LeaseOutput, NodeMessage, OutputInit, ProxyMessage};
+use crate::media::fragmenter;
 use crate::media::time::Ticks;
 
 #[cfg(test)]
@@ -31,8 +32,8 @@ pub const MAX_CONTROL_BYTES: usize = 256 * 1024;
 /// The largest body of [`LeaseInput::Media`]. An RTMP message has at most 2^24 - 1 bytes (RTMP 1.0 §5.3.1); an FLV tag
 /// of it has 15 more.
 pub const MAX_MEDIA_BYTES: usize = (1 << 24) + 64;
-/// The largest body of [`LeaseOutput::Fragment`]: 10 s at 25 Mbit/s.
-pub const MAX_FRAGMENT_BYTES: usize = 32 << 20;
+/// The largest body of [`LeaseOutput::Fragment`]: what a fragmenter holds at most, and a MiB for its `moof`.
+pub const MAX_FRAGMENT_BYTES: usize = fragmenter::MAX_FRAGMENT_BYTES + (1 << 20);
 /// The largest body of [`LeaseOutput::AudioUnit`]; an AAC frame has at most 6,144 bits a channel (ISO/IEC 14496-3 §4.5.3.1).
 pub const MAX_AUDIO_UNIT_BYTES: usize = 64 * 1024;
 /// The largest body of [`LeaseOutput::Init`] and [`LeaseOutput::Ended`].

@@ -1,4 +1,7 @@
-//! `moov`: what the track is, and the values that fragments inherit.
+//! `moov`: what the track is, and the values that fragments inherit (ISO/IEC 14496-12 §8.2 to §8.5).
+//!
+//! Only the path to the sample entry and `trex` is followed; `udta` and its like are not looked into, so nothing that
+//! another version of FFmpeg says about itself there can end an attempt.
 
 use bytes::Bytes;
 use mp4_atom::{Audio, Decode, Esds, Mdhd, Pasp, Trex, Visual};
@@ -7,8 +10,8 @@ use super::boxes::Whole;
 use super::read::Error;
 use super::{BoxType, PixelAspect, SampleEntry, TrackHeader};
 
-/// Largest `esds` body. A real one has about 40 bytes, and `mp4-atom` follows nested descriptors recursively, one level
-/// for every 5 bytes.
+/// Largest `esds` body. FFmpeg's has about 50 bytes, and `mp4-atom` follows nested descriptors recursively, one level
+/// for every 5 bytes: 4,000 bytes fit a stack of 2 MiB, 16,000 do not.
 const MAX_ESDS_BYTES: usize = 256;
 /// Bytes of `stsd` before its entries: version, flags and their number (ISO/IEC 14496-12 §8.5.2).
 const STSD_FIELDS: usize = 8;
@@ -26,6 +29,7 @@ pub(super) fn read(moov: &Whole<'_>) -> Result<(TrackHeader, Trex), Error> {
     Ok((TrackHeader { timescale, entry }, defaults))
 }
 
+/// A pipe carries one rendition or the audio, so a second track is a fault in FFmpeg's arguments.
 fn only_track<'a>(moov: &Whole<'a>) -> Result<Whole<'a>, Error> {
     let track = moov.child(*b"trak")?;
     let mut count = 0;
@@ -35,6 +39,7 @@ fn only_track<'a>(moov: &Whole<'a>) -> Result<Whole<'a>, Error> {
     if count == 1 { Ok(track) } else { Err(Error::Tracks { count, offset: moov.offset }) }
 }
 
+/// Units in a second (ISO/IEC 14496-12 §8.4.2). 0 would make times meaningless.
 fn timescale(mdhd: &Whole<'_>) -> Result<u32, Error> {
     match mdhd.decode::<Mdhd>()?.timescale {
         0 => Err(Error::ZeroTimescale { offset: mdhd.offset }),
@@ -42,6 +47,7 @@ fn timescale(mdhd: &Whole<'_>) -> Result<u32, Error> {
     }
 }
 
+/// The first entry of `stsd`: FFmpeg writes one (ISO/IEC 14496-12 §8.5.2).
 fn sample_entry(stsd: &Whole<'_>, timescale: u32) -> Result<SampleEntry, Error> {
     let offset = stsd.offset;
     let missing = Error::Missing { kind: BoxType(*b"avc1"), within: stsd.kind, offset };
@@ -53,6 +59,7 @@ fn sample_entry(stsd: &Whole<'_>, timescale: u32) -> Result<SampleEntry, Error> 
     }
 }
 
+/// `avc1`: the record in `avcC` is kept as it is, for who parses it (ISO/IEC 14496-15 §5.4.2.1).
 fn avc(entry: &Whole<'_>) -> Result<SampleEntry, Error> {
     let (visual, fields) = decode_fields::<Visual>(entry)?;
     let configuration = entry.child_after(fields, *b"avcC")?;
@@ -74,6 +81,7 @@ fn pixel_aspect(pasp: &Pasp) -> Option<PixelAspect> {
     (horizontal != 0 && vertical != 0).then_some(PixelAspect { horizontal, vertical })
 }
 
+/// `mp4a`: the object type says whether it is AAC; FFmpeg gives MP3 the same four characters (ISO/IEC 14496-14 §5.6).
 fn aac(entry: &Whole<'_>, timescale: u32) -> Result<SampleEntry, Error> {
     let (audio, fields) = decode_fields::<Audio>(entry)?;
     let esds = entry.child_after(fields, *b"esds")?;

@@ -1,9 +1,12 @@
 //! Fragmented MP4 (ISO/IEC 14496-12) with one track: read from FFmpeg's pipes, written for players as CMAF
 //! (ISO/IEC 23000-19).
 //!
-//! Leaf boxes are decoded and encoded by `mp4-atom`. Nesting is walked here, in [`boxes`]: `mp4-atom` follows nested
-//! boxes recursively and without a bound, so a kilobyte of `traf` within `traf` would end the process.
-//! Edit lists are neither read nor written: FFmpeg writes none with `empty_moov` and `negative_cts_offsets`.
+//! `mp4-atom` encodes everything that is written, and decodes the leaf boxes that are read. Which box lies in which is
+//! walked here, in `boxes`: `mp4-atom` follows nested boxes recursively and without a bound, and 640 bytes of `traf`
+//! within `traf` overflow a stack of 2 MiB, which ends the process. Its containers also keep what we do not need.
+//!
+//! Edit lists are neither read nor written: FFmpeg writes none with `empty_moov` and `negative_cts_offsets`, and with
+//! signed composition offsets players need none (ISO/IEC 23000-19 §7.5.13).
 
 mod boxes;
 mod header;
@@ -88,7 +91,7 @@ impl SampleEntry {
         }
     }
 
-    /// The timescale in which [`write`] writes this track: 90000 for pictures, the sample rate for sound.
+    /// The timescale in which [`mod@write`] writes this track: 90000 for pictures, the sample rate for sound.
     #[must_use]
     pub fn timescale(&self) -> u32 {
         const VIDEO_TIMESCALE: u32 = TICKS_PER_SECOND as u32;

@@ -1,4 +1,6 @@
 //! `moof`: where its access units lie, and when they are decoded and shown (ISO/IEC 14496-12 §8.8).
+//!
+//! Times and offsets saturate: no value that a box can hold makes them overflow, and none that makes sense comes near.
 
 use mp4_atom::{Tfdt, Tfhd, Trex, Trun, TrunEntry};
 
@@ -60,15 +62,18 @@ pub(super) fn read(moof: &Whole<'_>, trex: &Trex) -> Result<Vec<Announced>, Erro
     Ok(units)
 }
 
-/// Where the next access unit begins, in the stream and in time.
+/// Where the next access unit begins, in the stream and in time. Runs follow one another in both (§8.8.8.1).
 struct Cursor {
+    /// What data offsets count from.
     base: u64,
+    /// Where the next one's bytes begin, from the start of the stream.
     offset: u64,
     decode_time: i64,
     defaults: Defaults,
 }
 
 impl Cursor {
+    /// All access units of a `trun`; a run without a data offset goes on where the last one ended.
     fn append_run(&mut self, trun: &Whole<'_>, units: &mut Vec<Announced>) -> Result<(), Error> {
         let run: Trun = trun.decode()?;
         let count = units.len().saturating_add(run.samples.len());
@@ -82,6 +87,7 @@ impl Cursor {
         Ok(())
     }
 
+    /// The next access unit; each field is its own, else the first one's exception, else the default.
     fn advance(&mut self, sample: TrunEntry) -> Announced {
         let duration = sample.duration.or(self.defaults.duration);
         let flags = sample.flags.unwrap_or(self.defaults.flags);

@@ -219,6 +219,31 @@ fn deep_nesting_is_refused_and_not_followed() {
 }
 
 #[test]
+fn an_esds_may_not_be_larger_than_is_safe_to_follow() {
+    let fields = [&[0; 6][..], &[0, 1], &[0; 8], &[0, 2, 0, 16, 0, 0, 0, 0], &[0xbb, 0x80, 0, 0]].concat();
+    let moov = |esds: &[u8]| {
+        let entry = boxed(b"mp4a", &[&fields[..], &boxed(b"esds", esds)].concat());
+        let stsd = boxed(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &entry].concat());
+        let mdhd = boxed(b"mdhd", &[&[0; 14][..], &[0xbb, 0x80], &[0; 8]].concat());
+        let minf = boxed(b"minf", &boxed(b"stbl", &stsd));
+        boxed(b"moov", &boxed(b"trak", &boxed(b"mdia", &[mdhd, minf].concat())))
+    };
+    // ES descriptors within ES descriptors, as many as fit.
+    let nested = |count: u8| (0..count).rev().flat_map(|level| [3, 5 * level + 3, 0, 1, 0]);
+    let shallow: Vec<u8> = [0; 4].into_iter().chain(nested(24)).collect();
+    let found = read([moov(&shallow).as_slice()]).1;
+    assert!(matches!(found, Some(Error::Malformed { .. })), "{found:?}");
+    let found = read([moov(&[0; 257]).as_slice()]).1;
+    assert!(matches!(found, Some(Error::TooLarge { size: 257, .. })), "{found:?}");
+}
+
+#[test]
+fn two_tracks_are_one_too_many() {
+    let moov = boxed(b"moov", &boxed(b"trak", &[]).repeat(2));
+    check_error(&moov, Error::Tracks { count: 2, offset: 0 });
+}
+
+#[test]
 fn an_init_segment_reads_back_and_has_nothing_that_varies() {
     for stream in [VIDEO, AUDIO].concat() {
         let (header, _) = read_all(stream);
@@ -305,7 +330,8 @@ proptest! {
         is_video: bool,
     ) {
         let stream = if is_video { VIDEO[1] } else { AUDIO[0] };
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(stream.len())).chain([0, stream.len()]).collect();
+        let cuts = cuts.into_iter().map(|cut| cut.min(stream.len()));
+        let mut cuts: Vec<usize> = cuts.chain([0, stream.len()]).collect();
         cuts.sort_unstable();
         let pieces = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
         prop_assert_eq!(read(pieces), read([stream]));

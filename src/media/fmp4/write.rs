@@ -1,4 +1,4 @@
-//! Writes what players read: an init segment and fragments of one track, as CMAF (ISO/IEC 23000-19 §7.3).
+//! Writes what players read: an init segment and fragments of one track, as CMAF (ISO/IEC 23000-19 §7.3.2).
 //!
 //! Equal input gives equal bytes: there is no creation time, no bit rate and no name of a writer in them.
 
@@ -43,7 +43,7 @@ pub struct Sample {
     pub data: Bytes,
 }
 
-/// `ftyp` and `moov` with one track (ISO/IEC 23000-19 §7.3.1). Fails when the configuration is not what its codec says.
+/// `ftyp` and `moov` with one track (ISO/IEC 23000-19 §7.3.2.1). Fails when the configuration is not what its codec says.
 pub fn init_segment(entry: &SampleEntry) -> Result<Bytes, Error> {
     let mut out = Vec::new();
     let brands = [FourCC::new(b"cmfc"), FourCC::new(b"iso6")];
@@ -204,7 +204,7 @@ fn flags(sample: &Sample) -> u32 {
 }
 
 /// `tfhd` with what all access units share, so that a fragment means the same with any init segment
-/// (ISO/IEC 23000-19 §7.7.3).
+/// (ISO/IEC 23000-19 §7.5.16).
 fn defaults(kind: TrackKind, samples: &[Sample]) -> Tfhd {
     Tfhd {
         track_id: TRACK_ID,

@@ -233,7 +233,7 @@ fn a_lying_length_is_refused_before_its_body_comes() {
     check_error::<NodeMessage>(&[0, 0, 0, 9, kind::PROXY], "kind 2 does not belong here");
     check_error::<LeaseInput>(&[0xff, 0xff, 0xff, 0xff, kind::MEDIA], "at most 16777280");
     check_error::<LeaseInput>(&[0, 0, 0, 2, kind::END_OF_INPUT], "at most 0");
-    check_error::<LeaseOutput>(&[0xff, 0xff, 0xff, 0xff, kind::FRAGMENT], "at most 33554432");
+    check_error::<LeaseOutput>(&[0xff, 0xff, 0xff, 0xff, kind::FRAGMENT], "at most 34603008");
     check_error::<LeaseOutput>(&[0, 0, 0, 2, kind::MEDIA], "does not belong here");
 }
 

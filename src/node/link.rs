@@ -1,0 +1,213 @@
+//! The control connection: dial, say hello, send a heartbeat at every interval, take leases; dial again when it breaks.
+//! Leases have connections of their own and go on meanwhile.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::connection::{Connection, ConnectionError, DialError, FrameReader, FrameWriter, Proxy};
+use super::slots::Slots;
+use crate::base::reason::Reason;
+use crate::base::shutdown::CancellationToken;
+use crate::wire::message::{CONTROL_PATH, Heartbeat, Load, NodeHello, NodeMessage, ProxyMessage};
+
+/// The first wait before dialling again; it doubles from time to time.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait. A proxy that refuses us is asked that slowly from the first time on.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long the proxy may take to answer the hello, and a message to leave.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeat intervals that a proxy may ask for, in milliseconds.
+const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 20..=10_000;
+
+/// The control side of a node.
+pub(super) struct Link {
+    pub(super) proxy: Proxy,
+    pub(super) hello: NodeHello,
+    pub(super) load: watch::Receiver<Load>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Why a session with the proxy was over.
+#[derive(Debug, thiserror::Error)]
+enum SessionEnd {
+    #[error("the node is stopping")]
+    Stopped,
+    #[error("{0}")]
+    NotDialled(#[from] DialError),
+    #[error("{0}")]
+    Lost(#[from] ConnectionError),
+    #[error("the proxy does not answer")]
+    Silent,
+    #[error("the proxy refuses this node ({0}): {1}")]
+    Refused(Reason, String),
+    #[error("the proxy says what is out of order here")]
+    OutOfOrder,
+}
+
+impl SessionEnd {
+    /// Whether trying again soon would only annoy: someone must change a token, a version or a name first.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(..) => true,
+            Self::NotDialled(DialError::Refused { status, .. }) => {
+                let refusals = [StatusCode::UNAUTHORIZED, StatusCode::UPGRADE_REQUIRED, StatusCode::CONFLICT];
+                refusals.contains(status)
+            }
+            Self::Stopped | Self::NotDialled(_) | Self::Lost(_) | Self::Silent | Self::OutOfOrder => false,
+        }
+    }
+}
+
+impl Link {
+    /// Keeps the node connected until it is told to stop.
+    pub(super) async fn run(&self, slots: &mut Slots) {
+        let mut backoff = Backoff::default();
+        loop {
+            let end = self.session(slots, &mut backoff).await;
+            if matches!(end, SessionEnd::Stopped) {
+                return;
+            }
+            let (proxy, refused) = (&self.proxy.address, end.is_refusal());
+            let wait =
+                if refused { LONGEST_WAIT } else { backoff.next(getrandom::u32().unwrap_or_default()) };
+            tracing::warn!(proxy, refused, error = %end, retry_in = ?wait, "not connected to the proxy");
+            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// One connection, from the dial to its end.
+    async fn session(&self, slots: &mut Slots, backoff: &mut Backoff) -> SessionEnd {
+        let connecting = async {
+            let mut connection = self.proxy.dial(CONTROL_PATH, None).await?;
+            let heartbeat = self.greet(&mut connection).await?;
+            Ok((connection, heartbeat))
+        };
+        match self.stop.run_until_cancelled(connecting).await {
+            None => SessionEnd::Stopped,
+            Some(Err(end)) => end,
+            Some(Ok(((mut reader, mut writer), heartbeat))) => {
+                *backoff = Backoff::default();
+                match self.serve(slots, &mut reader, &mut writer, heartbeat).await {
+                    Ok(never) => match never {},
+                    Err(end) => end,
+                }
+            }
+        }
+    }
+
+    /// Says who we are and waits to be welcome. The heartbeat interval that the proxy wants.
+    async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, SessionEnd> {
+        send(writer, &NodeMessage::Hello(self.hello.clone())).await?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, reader.next()).await;
+        match answer.map_err(|_| SessionEnd::Silent)?? {
+            ProxyMessage::Welcome { proxy, heartbeat_ms } => {
+                tracing::info!(proxy, address = self.proxy.address, "connected to the proxy");
+                Ok(Duration::from_millis(heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())))
+            }
+            ProxyMessage::Refused { reason, detail } => Err(SessionEnd::Refused(reason, detail)),
+            ProxyMessage::Lease(_) | ProxyMessage::Cancel { .. } => Err(SessionEnd::OutOfOrder),
+        }
+    }
+
+    /// Heartbeats up, leases down. Ends by an error only.
+    async fn serve(
+        &self,
+        slots: &mut Slots,
+        reader: &mut FrameReader,
+        writer: &mut FrameWriter,
+        heartbeat: Duration,
+    ) -> Result<std::convert::Infallible, SessionEnd> {
+        let mut beats = tokio::time::interval(heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // Told to stop, nothing else matters; leases before heartbeats, as they may wait for each other.
+                biased;
+                () = self.stop.cancelled() => {
+                    send(writer, &NodeMessage::Leaving).await?;
+                    return Err(SessionEnd::Stopped);
+                }
+                message = reader.next() => {
+                    if let Some(answer) = handle(slots, message?)? {
+                        send(writer, &answer).await?;
+                    }
+                }
+                _ = beats.tick() => {
+                    let beat = Heartbeat { load: *self.load.borrow(), leases: slots.held() };
+                    send(writer, &NodeMessage::Heartbeat(beat)).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Does what the proxy says; the answer, where there is one.
+fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage>, SessionEnd> {
+    match message {
+        ProxyMessage::Lease(spec) => {
+            let lease = spec.lease;
+            Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused { lease, reason }))
+        }
+        ProxyMessage::Cancel { lease, reason } => {
+            slots.stop(lease, reason);
+            Ok(None)
+        }
+        ProxyMessage::Refused { reason, detail } => Err(SessionEnd::Refused(reason, detail)),
+        ProxyMessage::Welcome { .. } => Err(SessionEnd::OutOfOrder),
+    }
+}
+
+async fn send(writer: &mut FrameWriter, message: &NodeMessage) -> Result<(), SessionEnd> {
+    let sent = tokio::time::timeout(ANSWER_TIMEOUT, writer.send(message)).await;
+    Ok(sent.map_err(|_| SessionEnd::Silent)??)
+}
+
+/// Waits between attempts to connect: doubled each time, and spread, so that a fleet does not return as one.
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    wait: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { wait: FIRST_WAIT }
+    }
+}
+
+impl Backoff {
+    /// Between half of the wait and all of it, by `random`.
+    fn next(&mut self, random: u32) -> Duration {
+        let wait = self.wait;
+        self.wait = (wait * 2).min(LONGEST_WAIT);
+        wait / 2 + (wait / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_are_spread() {
+        let (mut low, mut high) = (Backoff::default(), Backoff::default());
+        let waits: Vec<_> =
+            (0..8).map(|_| (low.next(0).as_millis(), high.next(u32::MAX).as_millis())).collect();
+        let expected = [(50, 100), (100, 200), (200, 400), (400, 800), (800, 1600), (1600, 3200)];
+        assert_eq!(waits[..6], expected);
+        assert_eq!(waits[6..], [(2500, 5000), (2500, 5000)]);
+    }
+
+    #[test]
+    fn only_what_someone_must_change_is_a_refusal() {
+        let dial = |status| SessionEnd::NotDialled(DialError::Refused { status, text: String::new() });
+        assert!(dial(StatusCode::UNAUTHORIZED).is_refusal());
+        assert!(!dial(StatusCode::SERVICE_UNAVAILABLE).is_refusal());
+        assert!(SessionEnd::Refused(Reason::NameTaken, String::new()).is_refusal());
+        assert!(!SessionEnd::Silent.is_refusal());
+    }
+}

@@ -1,0 +1,181 @@
+//! One output of FFmpeg: the bytes of its pipe in, what the proxy gets out. Decides only; [`super::slot`] moves bytes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::base::reason::Reason;
+use crate::ffmpeg::attempt::AttemptSpec;
+use crate::ffmpeg::ladder::{AudioOutput, Output};
+use crate::media::aac::{self, AacError};
+use crate::media::fmp4::read::{self, AccessUnit, Event, Reader};
+use crate::media::fmp4::{SampleEntry, TrackHeader, write};
+use crate::media::fragmenter::{self, Fragmenter, Picture};
+use crate::media::h264::{self, H264Error};
+use crate::media::time::Ticks;
+use crate::wire::message::{AudioUnit, LeaseOutput, OutputConfiguration, OutputInit, Progress};
+
+#[cfg(test)]
+mod tests;
+
+/// The least time between two [`Progress`] messages of an output.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why an output cannot be understood. The attempt is over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OutputError {
+    /// It is no fragmented MP4 of one track.
+    #[error("{0}")]
+    Container(#[from] read::Error),
+    /// Its video configuration is broken.
+    #[error("the video configuration: {0}")]
+    Video(#[from] H264Error),
+    /// Its audio configuration is broken.
+    #[error("the audio configuration: {0}")]
+    Audio(#[from] AacError),
+    /// No init segment can be written for it.
+    #[error("the init segment: {0}")]
+    Init(#[from] write::Error),
+    /// It has no random access point for too long.
+    #[error("{0}")]
+    Fragment(#[from] fragmenter::Error),
+    /// Sound where pictures are wanted, or the other way round.
+    #[error("the wrong kind of track came out")]
+    WrongTrack,
+}
+
+impl OutputError {
+    /// The error as log, metric and API name it.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Container(read::Error::UnsupportedCodec { .. }) => Reason::UnsupportedCodec,
+            Self::Fragment(_) => Reason::LimitExceeded,
+            Self::Container(_) | Self::Video(_) | Self::Audio(_) | Self::Init(_) | Self::WrongTrack => {
+                Reason::OutputUnreadable
+            }
+        }
+    }
+}
+
+/// Bytes in with [`Self::handle_bytes`], messages out with [`Self::next_message`] until there is none.
+///
+/// Holds at most a box of FFmpeg's output, one fragment that is not whole yet, and three messages.
+pub(super) struct OutputReader {
+    output: Output,
+    /// FFmpeg's time zero on the stream's timeline.
+    base: Ticks,
+    /// Encoded audio before this sample is warm-up.
+    first_sample: Option<i64>,
+    timescale: u32,
+    reader: Reader,
+    fragmenter: Fragmenter,
+    ready: VecDeque<LeaseOutput>,
+    begun: bool,
+    progress_sent: Option<Instant>,
+}
+
+impl OutputReader {
+    /// For one output of `attempt`.
+    pub(super) fn new(output: Output, attempt: &AttemptSpec) -> Self {
+        let encoded = matches!(attempt.ladder.audio, AudioOutput::Aac { .. });
+        let (rendition, first_sample) = match output {
+            Output::Rendition(index) => (index, None),
+            Output::Audio => (0, encoded.then_some(attempt.audio_first_sample)),
+        };
+        Self {
+            output,
+            base: attempt.base,
+            first_sample,
+            timescale: 1,
+            reader: Reader::new(),
+            fragmenter: Fragmenter::new(rendition),
+            ready: VecDeque::new(),
+            begun: false,
+            progress_sent: None,
+        }
+    }
+
+    /// Takes what was read from the pipe.
+    pub(super) fn handle_bytes(&mut self, bytes: &[u8]) {
+        self.reader.push(bytes);
+    }
+
+    /// The next message, or `None` when more bytes are needed.
+    pub(super) fn next_message(&mut self, now: Instant) -> Result<Option<LeaseOutput>, OutputError> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            match self.reader.next_event()? {
+                None => return Ok(None),
+                Some(Event::Header(header)) => self.handle_header(&header)?,
+                Some(Event::AccessUnit(unit)) => self.handle_access_unit(unit, now)?,
+            }
+        }
+    }
+
+    /// The last fragment, once FFmpeg has ended in order.
+    pub(super) fn finish(&mut self) -> Option<LeaseOutput> {
+        self.fragmenter.finish().map(LeaseOutput::Fragment)
+    }
+
+    /// Whether FFmpeg has begun this output.
+    pub(super) fn begun(&self) -> bool {
+        self.begun
+    }
+
+    fn handle_header(&mut self, header: &TrackHeader) -> Result<(), OutputError> {
+        let configuration = match (&header.entry, self.output) {
+            (SampleEntry::Avc { configuration, .. }, Output::Rendition(_)) => {
+                OutputConfiguration::Video(h264::read_configuration(configuration)?)
+            }
+            (SampleEntry::Aac { configuration, .. }, Output::Audio) => {
+                OutputConfiguration::Audio(aac::read_configuration(configuration)?)
+            }
+            (SampleEntry::Avc { .. } | SampleEntry::Aac { .. }, _) => return Err(OutputError::WrongTrack),
+        };
+        let segment = write::init_segment(&header.entry)?;
+        self.timescale = header.timescale;
+        self.begun = true;
+        let init = OutputInit { output: self.output, configuration, segment };
+        self.ready.push_back(LeaseOutput::Init(init));
+        Ok(())
+    }
+
+    fn handle_access_unit(&mut self, unit: AccessUnit, now: Instant) -> Result<(), OutputError> {
+        let presentation_time = self.base + Ticks::from_samples(unit.presentation_time, self.timescale);
+        match self.output {
+            Output::Rendition(_) => {
+                let picture =
+                    Picture { presentation_time, random_access: unit.random_access, data: unit.data };
+                let fragment = self.fragmenter.push(picture)?;
+                self.ready.extend(fragment.map(LeaseOutput::Fragment));
+            }
+            Output::Audio if self.is_warm_up(unit.presentation_time) => {}
+            Output::Audio => {
+                // The slice would keep its neighbours alive in the queue; a frame of a few hundred bytes is cheap to copy.
+                let data = Bytes::copy_from_slice(&unit.data);
+                self.ready.push_back(LeaseOutput::AudioUnit(AudioUnit { presentation_time, data }));
+            }
+        }
+        self.tell_progress(presentation_time, now);
+        Ok(())
+    }
+
+    /// Whether encoded audio at `time` comes before the first sample that is wanted: the encoder's delay. A timescale other
+    /// than the 48 kHz that the position is in is compared as time.
+    fn is_warm_up(&self, time: i64) -> bool {
+        let at = Ticks::from_samples(time, self.timescale);
+        self.first_sample.is_some_and(|first| at < Ticks::from_samples(first, 48_000))
+    }
+
+    fn tell_progress(&mut self, position: Ticks, now: Instant) {
+        let due =
+            self.progress_sent.is_none_or(|sent| now.saturating_duration_since(sent) >= PROGRESS_INTERVAL);
+        if due {
+            self.progress_sent = Some(now);
+            self.ready.push_back(LeaseOutput::Progress(Progress { output: self.output, position }));
+        }
+    }
+}
