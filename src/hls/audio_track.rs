@@ -77,10 +77,12 @@ impl AudioTrack {
             return self.drop_before(Ticks(i64::MAX));
         }
         if boundaries.end_of(self.output.sequence).is_none() {
-            boundaries.decide(end);
+            boundaries.cut_at(end);
+            self.advance(boundaries);
         }
-        let count = self.pending.len();
-        self.close(count, end, boundaries);
+        if !self.pending.is_empty() {
+            self.close(self.pending.len(), end, boundaries);
+        }
     }
 
     /// Takes a sample. What begins before the open segment comes too late.

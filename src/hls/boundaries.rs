@@ -9,9 +9,9 @@ use crate::media::time::Ticks;
 /// fragment up to one output frame beside the others'; 50 ms is a frame at 20 Hz.
 pub(super) const CUT_TOLERANCE: Ticks = Ticks::from_millis(50);
 
-/// The most boundaries that one hole in the timeline is divided by. At the default target duration it is 11 hours; a
-/// longer hole gets longer gaps, which no player can have been waiting for.
-const MAX_BOUNDARIES_A_HOLE: i64 = 4096;
+/// The most segments of full length that one hole in the timeline is divided into, near its end; what lies before is one
+/// long gap. Far more than any window keeps, so the long one is gone before a playlist can list it.
+const MAX_SEGMENTS_A_HOLE: i64 = 1024;
 
 /// The decided boundaries, and the media sequence numbers at which the stream is discontinuous.
 ///
@@ -48,8 +48,13 @@ impl Boundaries {
 
     /// Where segment `sequence` ends, if that is decided.
     pub(super) fn end_of(&self, sequence: u64) -> Option<Ticks> {
+        self.start_of(sequence.checked_add(1)?)
+    }
+
+    /// Where segment `sequence` begins, if that is decided and not forgotten.
+    fn start_of(&self, sequence: u64) -> Option<Ticks> {
         let index = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
-        self.positions.get(index.checked_add(1)?).copied()
+        self.positions.get(index).copied()
     }
 
     /// How many segments from `sequence` on have a decided end.
@@ -70,7 +75,12 @@ impl Boundaries {
     /// (RFC 8216bis §4.4.3.1).
     pub(super) fn reach(&mut self, position: Ticks) {
         let Some(mut newest) = self.newest() else { return self.decide(position) };
-        let step = self.step_towards(position - newest);
+        let step = Ticks(self.max_segment_duration.0.max(1));
+        let divided = Ticks(step.0.saturating_mul(MAX_SEGMENTS_A_HOLE));
+        if position - newest > divided {
+            newest = position - divided;
+            self.decide(newest);
+        }
         while position - newest > step {
             newest = newest + step;
             self.decide(newest);
@@ -78,6 +88,14 @@ impl Boundaries {
         if position - newest >= self.segment_duration {
             self.decide(position);
         }
+    }
+
+    /// Decides that a segment ends at `position`, however short it is: an output must begin a new one there. What lies
+    /// before is divided as in [`Self::reach`]. Where others are ahead already, the boundary is right behind theirs.
+    pub(super) fn cut_at(&mut self, position: Ticks) {
+        self.reach(position);
+        let newest = self.newest().unwrap_or(position);
+        self.decide(position.max(newest + Ticks(1)));
     }
 
     /// Media ended at `end` and goes on at `position`. A hole that fits into a segment stays inside it; from a longer
@@ -90,8 +108,10 @@ impl Boundaries {
         self.reach(position);
     }
 
-    fn step_towards(&self, distance: Ticks) -> Ticks {
-        Ticks(self.max_segment_duration.0.max(distance.0 / MAX_BOUNDARIES_A_HOLE).max(1))
+    /// The longest that segment `sequence` may be listed as: the target duration, but for the long gap of a long hole.
+    pub(super) fn longest(&self, sequence: u64) -> Ticks {
+        let decided = self.start_of(sequence).zip(self.end_of(sequence)).map(|(start, end)| end - start);
+        decided.map_or(self.max_segment_duration, |decided| decided.max(self.max_segment_duration))
     }
 
     /// Whether an output that has listed `listed` discontinuities has one at segment `sequence`.
@@ -147,7 +167,7 @@ mod tests {
         }
         check(&boundaries, &[0, 2, 5]);
         assert_eq!(boundaries.end_of(7), Some(Ticks(2 * SECOND)));
-        assert_eq!((boundaries.end_of(9), boundaries.end_of(6)), (None, None));
+        assert_eq!((boundaries.end_of(9), boundaries.end_of(5)), (None, None));
         assert_eq!((boundaries.behind(7), boundaries.behind(9), boundaries.behind(100)), (2, 0, 0));
     }
 
@@ -164,7 +184,7 @@ mod tests {
     fn an_absurd_hole_costs_a_bounded_number_of_boundaries() {
         let mut boundaries = boundaries();
         boundaries.bridge(Ticks(SECOND), Ticks(i64::MAX));
-        assert!(boundaries.positions.len() < 4200, "{}", boundaries.positions.len());
+        assert!(boundaries.positions.len() < 1100, "{}", boundaries.positions.len());
         let left = Ticks(i64::MAX) - boundaries.newest().expect("decided");
         assert!(left < Ticks(2 * SECOND), "{left:?}");
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::boundaries::Boundaries;
 use super::view::{InitSegment, OutputView, Segment};
+use super::window::WindowSettings;
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
 use crate::media::time::{TICKS_PER_SECOND, Ticks};
@@ -53,14 +54,14 @@ pub(super) enum InitChange {
 }
 
 impl Output {
-    pub(super) fn new(name: Name, first_sequence: u64, kept: usize, segment_duration: Ticks) -> Self {
+    pub(super) fn new(name: Name, settings: &WindowSettings) -> Self {
         Self {
             name,
-            kept,
-            shortest_measured: Ticks(segment_duration.0 / 2),
+            kept: settings.kept(),
+            shortest_measured: Ticks(settings.segment_duration.0 / 2),
             init: None,
             configuration: None,
-            sequence: first_sequence,
+            sequence: settings.first_sequence,
             start: Ticks::ZERO,
             discontinuities: 0,
             segments: VecDeque::new(),
@@ -94,13 +95,15 @@ impl Output {
         self.configuration = Some(Arc::new(init.configuration));
     }
 
-    /// Closes the open segment at `end` with `data`, and opens the next one there.
+    /// Closes the open segment at `end` with `data`, and opens the next one there. It is listed to end within the target
+    /// duration (RFC 8216bis §4.4.3.1); media that goes on longer keeps its own times.
     pub(super) fn close(&mut self, end: Ticks, data: Option<Bytes>, boundaries: &Boundaries) {
+        let latest = self.start + boundaries.longest(self.sequence);
         let discontinuity = boundaries.is_discontinuous(self.discontinuities, self.sequence);
         let segment = Segment {
             sequence: self.sequence,
             start: self.start,
-            end: end.max(self.start),
+            end: end.min(latest).max(self.start),
             data,
             init: self.init.clone(),
             discontinuity,

@@ -52,9 +52,12 @@ impl VideoTrack {
     fn cut_off(&mut self, boundaries: &mut Boundaries) {
         let Some(end) = self.end.filter(|_| !self.fragments.is_empty()) else { return };
         if boundaries.end_of(self.output.sequence).is_none() {
-            boundaries.decide(end);
+            boundaries.cut_at(end);
+            self.advance(boundaries);
         }
-        self.close(end, boundaries);
+        if !self.fragments.is_empty() {
+            self.close(end, boundaries);
+        }
     }
 
     /// Takes a fragment that ends at `end`, and decides boundaries where it is the first to get there.

@@ -34,7 +34,7 @@ pub struct WindowSettings {
 impl WindowSettings {
     /// Segments that can be fetched. One that left the playlist must stay for its own duration and that of the longest
     /// playlist that listed it (RFC 8216bis §6.2.2).
-    fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         self.window.max(1).saturating_mul(2).saturating_add(2)
     }
 }
@@ -69,8 +69,7 @@ impl Window {
     /// An empty window for a stream with these renditions, in the ladder's order.
     #[must_use]
     pub fn new(settings: WindowSettings, renditions: Vec<Name>, has_audio: bool) -> Self {
-        let output =
-            |name| Output::new(name, settings.first_sequence, settings.kept(), settings.segment_duration);
+        let output = |name| Output::new(name, &settings);
         let audio_name: Name = AUDIO_NAME.parse().expect("`audio` is in the alphabet of names");
         Self {
             settings,
@@ -155,6 +154,7 @@ impl Window {
         let audio_end = self.audio.as_ref().and_then(AudioTrack::end);
         let end = self.renditions.iter().filter_map(|track| track.end).chain(audio_end).max();
         if let Some(end) = end.filter(|_| self.boundaries.newest().is_some()) {
+            self.boundaries.reach(end);
             self.boundaries.decide(end);
         }
         self.renditions.iter_mut().for_each(|track| track.finish(&self.boundaries));

@@ -193,6 +193,43 @@ fn a_hole_is_listed_as_gaps() {
 }
 
 #[test]
+fn audio_after_a_hole_in_its_segment_keeps_its_own_time() {
+    let mut window = window(1, true);
+    audio(&mut window, (0, 500));
+    audio(&mut window, (1000, 2100));
+    fragment(&mut window, 0, (0, 2000));
+    let view = window.view();
+    let segment = view.audio.as_ref().and_then(|output| output.segment(100)).expect("closed");
+    let times: Vec<i64> = segment
+        .windows(16)
+        .filter(|bytes| bytes[..4] == *b"tfdt")
+        // ISO/IEC 14496-12 §8.8.12: version 1, 64 bits.
+        .map(|bytes| i64::from_be_bytes(bytes[8..].try_into().expect("8 bytes")))
+        .collect();
+    let on_grid = |millis| (at(millis).as_samples(RATE) + 1023).div_euclid(1024) * 1024;
+    assert_eq!(times, [on_grid(0), on_grid(1000)]);
+    assert_eq!(&segment[4..8], b"moof");
+}
+
+#[test]
+fn after_a_day_without_media_all_outputs_meet_again() {
+    const DAY: i64 = 86_400_000;
+    let mut window = window(2, true);
+    audio(&mut window, (0, 2000));
+    for (from, to) in [(0, 2000), (DAY, DAY + 2000), (DAY + 2000, DAY + 4000)] {
+        fragment(&mut window, 0, (from, to));
+        fragment(&mut window, 1, (from, to));
+    }
+    audio(&mut window, (DAY, DAY + 4000));
+    let view = window.view();
+    let last = |output: &OutputView| output.segments.last().map(|segment| (segment.sequence, segment.start));
+    assert_eq!(last(&view.renditions[0]), last(&view.renditions[1]));
+    assert_eq!(last(&view.renditions[0]).map(|(_, start)| start), Some(at(DAY + 2000)));
+    let listed = view.outputs().flat_map(|output| &output.segments);
+    assert!(listed.map(|segment| segment.duration()).max() <= Some(Ticks::from_millis(10_000)));
+}
+
+#[test]
 fn silent_audio_is_closed_with_what_is_there_and_then_as_gaps() {
     let mut window = window(1, true);
     audio(&mut window, (0, 1000));
@@ -361,11 +398,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Runs steps, looks after each, and returns all segments that were ever listed, an output each.
-fn run(steps: Vec<Step>) -> (Window, Vec<Vec<Arc<crate::hls::Segment>>>) {
+/// What [`run`] leaves behind.
+struct Run {
+    window: Window,
+    /// All segments that were ever listed, an output each.
+    seen: Vec<Vec<Arc<crate::hls::Segment>>>,
+    /// Positions of the fragments that were taken, a rendition each.
+    taken: [Vec<i64>; 2],
+}
+
+/// Runs steps, and looks at the view after each.
+fn run(steps: Vec<Step>) -> Run {
     let mut window = window(2, true);
     let (mut ends, mut audio_unit) = ([EPOCH; 2], EPOCH / 1920);
     let mut seen = vec![Vec::new(); 3];
+    let mut taken = [Vec::new(), Vec::new()];
     for step in steps {
         match step {
             Step::Fragment { rendition, hole, length } => {
@@ -381,7 +428,11 @@ fn run(steps: Vec<Step>) -> (Window, Vec<Vec<Arc<crate::hls::Segment>>>) {
                     access_units: 1,
                     data: Bytes::copy_from_slice(&position.0.to_be_bytes()),
                 };
+                let left_out = window.left_out();
                 window.handle_fragment(fragment, Ticks(*end));
+                if window.left_out() == left_out {
+                    taken[usize::from(rendition)].push(position.0);
+                }
             }
             Step::Audio { hole, units } => {
                 audio_unit += hole / 1920;
@@ -400,7 +451,7 @@ fn run(steps: Vec<Step>) -> (Window, Vec<Vec<Arc<crate::hls::Segment>>>) {
     }
     window.finish();
     gather(&window, &mut seen);
-    (window, seen)
+    Run { window, seen, taken }
 }
 
 fn gather(window: &Window, seen: &mut [Vec<Arc<crate::hls::Segment>>]) {
@@ -415,13 +466,15 @@ fn gather(window: &Window, seen: &mut [Vec<Arc<crate::hls::Segment>>]) {
 proptest! {
     #[test]
     fn sequences_are_equal_and_durations_tile_the_timeline(steps in prop::collection::vec(step(), 1..60)) {
-        let (window, seen) = run(steps);
+        let Run { window, seen, .. } = run(steps);
         for output in &seen {
             // A burst longer than what is kept is seen in part only; what is seen is gapless in numbers and time.
             for pair in output.windows(2).filter(|pair| pair[0].sequence + 1 == pair[1].sequence) {
                 prop_assert_eq!(pair[0].end, pair[1].start);
                 prop_assert_eq!(pair[0].discontinuities_before + u64::from(pair[0].discontinuity), pair[1].discontinuities_before);
             }
+            let longest = output.iter().map(|segment| segment.duration()).max();
+            prop_assert!(longest <= Some(settings().max_segment_duration), "{:?}", longest);
             let covered: i64 = output.iter().map(|segment| segment.duration().0).sum();
             if let (Some(first), Some(last)) = (output.first(), output.last())
                 && last.sequence - first.sequence + 1 == output.len() as u64
@@ -437,8 +490,8 @@ proptest! {
 
     #[test]
     fn no_fragment_is_in_two_segments_and_each_taken_one_is_in_one(steps in prop::collection::vec(step(), 1..25)) {
-        let (_, seen) = run(steps);
-        for output in &seen[..2] {
+        let Run { seen, taken, .. } = run(steps);
+        for (output, taken) in seen.iter().zip(taken) {
             let positions: Vec<i64> = output
                 .iter()
                 .filter_map(|segment| segment.data.as_ref())
@@ -446,6 +499,12 @@ proptest! {
                 .map(|bytes| i64::from_be_bytes(bytes.try_into().expect("8 bytes")))
                 .collect();
             prop_assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", positions);
+            // A burst longer than what is kept is seen in part only.
+            let all_seen = output.first().is_none_or(|first| first.sequence == settings().first_sequence)
+                && output.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence);
+            if all_seen {
+                prop_assert_eq!(positions, taken);
+            }
         }
     }
 

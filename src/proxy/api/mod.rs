@@ -137,4 +137,4 @@ fn error(status: StatusCode, code: &str, message: &dyn std::fmt::Display) -> Res
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

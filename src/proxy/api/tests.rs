@@ -1,1 +1,177 @@
+use std::collections::BTreeMap;
 
+use axum::body::{Body, to_bytes};
+use axum::http::HeaderMap;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::stats::{
+    CommittedStats, FleetSummary, GopLogStats, NodeState, NodeStats, RenditionStats, Reserved, SourceStats,
+    StreamState, StreamStats,
+};
+use super::*;
+use crate::base::names::{Name, StreamName};
+use crate::base::secret::Secret;
+use crate::hls::View;
+use crate::proxy::origin::StreamHandle;
+use crate::wire::message::{Capacity, Load};
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+/// What the API tells about a stream of this name.
+pub(crate) fn stream_stats(stream: &str) -> StreamStats {
+    StreamStats {
+        tenant: name("live"),
+        name: name(stream),
+        protocol: "rtmp".to_owned(),
+        state: StreamState::Live,
+        node: Some(name("n1")),
+        attempts: 2,
+        reattachments: 1,
+        source: SourceStats::default(),
+        committed: CommittedStats::default(),
+        frames_lost: 0,
+        frames_duplicated: 0,
+        frames_undecodable: 0,
+        gop_log: GopLogStats::default(),
+        last_failover: None,
+        renditions: vec![RenditionStats {
+            name: name("720p"),
+            width: None,
+            height: None,
+            bitrate: 0,
+            frames: 0,
+        }],
+        uptime_s: 12,
+        taken_at: clock::now(),
+    }
+}
+
+fn node() -> NodeStats {
+    NodeStats {
+        id: name("n1"),
+        name: name("n1"),
+        state: NodeState::Alive,
+        tags: Vec::new(),
+        ffmpeg_version: "5.1.9".to_owned(),
+        encoders: vec!["libx264".to_owned()],
+        heartbeat_age_ms: 40,
+        load: Load { cpu: 0.5, memory: 1024 },
+        capacity: Capacity { cores: 2, memory: 4096, slots: 4 },
+        reserved: Reserved::default(),
+        leases: Vec::new(),
+    }
+}
+
+/// A state in which nothing ever changes: the senders are gone.
+fn state(token: Option<&str>, alive: u64) -> ApiState {
+    let fleet = FleetStats {
+        fleet: FleetSummary { alive, nodes: 1, ..FleetSummary::default() },
+        nodes: vec![node()],
+        taken_at: clock::now(),
+    };
+    let handle = StreamHandle {
+        view: watch::channel(Arc::new(View::default())).1,
+        stats: watch::channel(Arc::new(stream_stats("demo"))).1,
+    };
+    let demo = StreamName { tenant: name("live"), name: name("demo") };
+    ApiState {
+        proxy_id: "p1".into(),
+        started: clock::now(),
+        guard: Guard { token: token.map(Secret::new), listen: "127.0.0.1:8080".parse().expect("an address") },
+        listening: watch::channel(true).1,
+        ingest: watch::channel(IngestStats { publishers: 1, ingest_bytes: 2, ingest_bitrate: 3 }).1,
+        fleet: watch::channel(Arc::new(fleet)).1,
+        streams: watch::channel(Arc::new(BTreeMap::from([(demo, handle)]))).1,
+    }
+}
+
+async fn ask(
+    state: ApiState,
+    line: (&str, &str),
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, serde_json::Value) {
+    let mut request = Request::builder().method(line.0).uri(line.1);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let answer = TowerToHyperService::new(router(state)).call(request).await.expect("infallible");
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("a body in memory");
+    (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+const OWN: &[(&str, &str)] = &[("host", "localhost:8080")];
+
+#[tokio::test]
+async fn stats_have_the_contracts_fields() {
+    let (status, headers, body) = ask(state(None, 1), ("GET", "/api/v1/stats"), OWN).await;
+    assert_eq!((status, headers.get("access-control-allow-origin")), (StatusCode::OK, None));
+    let fields = |value: &serde_json::Value| -> String {
+        value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(fields(&body), "fleet nodes proxy streams");
+    assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers uptime_s version");
+    assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
+    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases load name reserved state tags";
+    assert_eq!(fields(&body["nodes"][0]), node);
+    let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover name \
+                  node protocol reattachments renditions source state tenant uptime_s";
+    assert_eq!(fields(&body["streams"][0]), stream);
+    assert_eq!(
+        fields(&body["streams"][0]["source"]),
+        "audio_codec bitrate bytes fps frames gop_ms height video_codec width"
+    );
+    assert_eq!((&body["nodes"][0]["state"], &body["streams"][0]["state"]), (&"alive".into(), &"live".into()));
+    let stats: Stats = serde_json::from_value(body).expect("what is written can be read");
+    assert!(stats.nodes[0].heartbeat_age_ms >= 40 && stats.streams[0].uptime_s >= 12);
+}
+
+#[test]
+fn ages_go_on_between_snapshots() {
+    let later = clock::now() + std::time::Duration::from_secs(3);
+    let fleet = state(None, 1).fleet.borrow().clone();
+    let age = fleet.nodes_at(later)[0].heartbeat_age_ms;
+    assert!((3030..=3040).contains(&age), "{age}");
+    assert!((14..=15).contains(&stream_stats("a").at(later).uptime_s));
+}
+
+#[tokio::test]
+async fn the_api_is_guarded_and_health_is_not() {
+    let stats = ("GET", "/api/v1/stats");
+    let (status, _, body) = ask(state(None, 1), stats, &[("host", "evil.example")]).await;
+    assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &"foreign_host".into()));
+    let (status, headers, body) = ask(state(Some("s3cret"), 1), stats, OWN).await;
+    assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &"wrong_token".into()));
+    assert_eq!(headers["www-authenticate"], "Bearer");
+    let (status, ..) = ask(state(Some("s3cret"), 1), stats, &[("authorization", "Bearer s3cret")]).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, ..) = ask(state(Some("s3cret"), 1), ("GET", "/healthz"), &[("host", "evil.example")]).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn readiness_needs_listeners_and_a_node() {
+    assert_eq!(ask(state(None, 1), ("GET", "/readyz"), &[]).await.0, StatusCode::OK);
+    let (status, _, body) = ask(state(None, 0), ("GET", "/readyz"), &[]).await;
+    assert_eq!((status, &body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_node".into()));
+    let early = ApiState { listening: watch::channel(false).1, ..state(None, 1) };
+    assert_eq!(ask(early, ("GET", "/readyz"), &[]).await.2["code"], "not_listening");
+}
+
+#[tokio::test]
+async fn errors_are_json_with_a_code() {
+    let (status, _, body) = ask(state(None, 1), ("GET", "/nothing"), OWN).await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &"not_found".into()));
+    let (status, headers, body) = ask(state(None, 1), ("POST", "/api/v1/stats"), OWN).await;
+    assert_eq!((status, &body["code"]), (StatusCode::METHOD_NOT_ALLOWED, &"method_not_allowed".into()));
+    assert_eq!(headers["allow"], "GET,HEAD");
+    let (status, headers, _) = ask(state(None, 1), ("GET", "/hls/live/none/index.m3u8"), OWN).await;
+    assert_eq!(
+        (status, &headers["access-control-allow-origin"]),
+        (StatusCode::NOT_FOUND, &"*".parse().expect("a value"))
+    );
+}
