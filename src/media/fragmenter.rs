@@ -12,9 +12,9 @@
 use bytes::Bytes;
 
 use super::fmp4::write::{self, Sample};
+use super::fragment::Fragment;
 use super::time::{TICKS_PER_SECOND, Ticks};
 use super::track::TrackKind;
-use super::fragment::Fragment;
 
 /// Most bytes of access units in a fragment: ten seconds at 25 Mbit/s.
 pub const MAX_FRAGMENT_BYTES: usize = 32 << 20;

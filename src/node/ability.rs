@@ -29,6 +29,23 @@ pub(super) struct Ability {
 /// # Errors
 /// When it cannot be started, is no FFmpeg, or is too old.
 pub(super) async fn probe(ffmpeg: &Path) -> anyhow::Result<Ability> {
+    let version = version(ffmpeg).await?;
+    let mut encoders = Vec::new();
+    for &encoder in Encoder::ALL {
+        if encodes(ffmpeg, encoder).await {
+            encoders.push(encoder);
+        } else {
+            tracing::debug!(encoder = encoder.name(), "not in this FFmpeg, or it does not work here");
+        }
+    }
+    Ok(Ability { version, encoders })
+}
+
+/// Asks `ffmpeg` for its version.
+///
+/// # Errors
+/// When it cannot be started, is no FFmpeg, or is too old.
+pub(super) async fn version(ffmpeg: &Path) -> anyhow::Result<String> {
     let shown = ffmpeg.display();
     let (exit, answer) = process::answer(ffmpeg, &["-version".to_owned()], VERSION_TIMEOUT)
         .await
@@ -36,20 +53,8 @@ pub(super) async fn probe(ffmpeg: &Path) -> anyhow::Result<Ability> {
     if exit != Exit::Code(0) {
         bail!("FFmpeg ({shown}) does not say its version: {exit:?}");
     }
-    let version = capability::version(&String::from_utf8_lossy(&answer))
-        .with_context(|| format!("FFmpeg ({shown}) cannot be used"))?;
-    let mut encoders = Vec::new();
-    for &encoder in Encoder::ALL {
-        if encodes(ffmpeg, encoder).await {
-            encoders.push(encoder);
-        } else {
-            tracing::warn!(
-                encoder = encoder.name(),
-                "this FFmpeg has no such encoder, or it does not work here"
-            );
-        }
-    }
-    Ok(Ability { version, encoders })
+    capability::version(&String::from_utf8_lossy(&answer))
+        .with_context(|| format!("FFmpeg ({shown}) cannot be used"))
 }
 
 async fn encodes(ffmpeg: &Path, encoder: Encoder) -> bool {

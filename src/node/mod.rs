@@ -19,7 +19,7 @@ mod slots;
 mod tests;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
@@ -45,6 +45,14 @@ pub struct NodeSettings {
     pub proxy: String,
     /// The fleet's token, where it has one.
     pub token: Option<Secret>,
+}
+
+/// Finds out whether `ffmpeg` can be used at all.
+///
+/// # Errors
+/// When it is missing, is none, or is older than 5.1.
+pub async fn check(ffmpeg: &Path) -> anyhow::Result<()> {
+    ability::version(ffmpeg).await.map(drop)
 }
 
 /// Runs a node until `stop`. When this returns no FFmpeg of it is left.

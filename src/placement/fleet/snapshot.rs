@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 use super::member::Member;
@@ -11,16 +11,33 @@ use crate::placement::place::NodeState;
 use crate::wire::message::{Capacity, LeaseId, Load};
 
 /// All nodes and their totals at one instant: the `fleet` and `nodes` of the stats endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetSnapshot {
     /// Sums over the nodes.
     pub fleet: FleetTotals,
     /// The nodes by name, those lost not long ago among them.
     pub nodes: Vec<NodeSnapshot>,
+    /// When it was taken; ages count from here.
+    #[serde(skip)]
+    pub taken_at: Option<Instant>,
+}
+
+impl FleetSnapshot {
+    /// The nodes with their heartbeats' ages as of `now`.
+    #[must_use]
+    pub fn nodes_at(&self, now: Instant) -> Vec<NodeSnapshot> {
+        let since = self.taken_at.map_or(0, |taken| now.saturating_duration_since(taken).as_millis());
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        let aged = |node: &NodeSnapshot| NodeSnapshot {
+            heartbeat_age_ms: node.heartbeat_age_ms.saturating_add(since),
+            ..node.clone()
+        };
+        self.nodes.iter().map(aged).collect()
+    }
 }
 
 /// Sums over the nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetTotals {
     /// Nodes that are connected.
     pub nodes: usize,
@@ -37,7 +54,7 @@ pub struct FleetTotals {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSnapshot {
     /// Its name, which is unique in the fleet and part of its URL.
     pub id: Name,
@@ -66,7 +83,7 @@ pub struct NodeSnapshot {
 }
 
 /// What was given away of a node. CPU and memory join when a demand says how much it needs of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
     /// Slots with a lease.
     pub slots: u32,
@@ -78,7 +95,7 @@ impl Fleet {
     pub fn snapshot(&self, now: Instant) -> FleetSnapshot {
         let nodes: Vec<NodeSnapshot> =
             self.members.values().map(|member| NodeSnapshot::of(member, now)).collect();
-        FleetSnapshot { fleet: FleetTotals::of(&nodes), nodes }
+        FleetSnapshot { fleet: FleetTotals::of(&nodes), nodes, taken_at: Some(now) }
     }
 }
 

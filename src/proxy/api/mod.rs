@@ -18,11 +18,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::base::clock;
+use crate::proxy::fleet::FleetSnapshot;
 use crate::proxy::origin::{self, StreamDirectory, Waiters};
 use guard::{Guard, Refusal};
 use server::LocalAddress;
 pub use server::serve;
-use stats::{FleetStats, IngestStats, ProxyStats, Stats};
+use stats::{IngestStats, ProxyStats, Stats};
 
 /// What the HTTP side reads. Every part is a snapshot that its owner replaces; nothing is locked while one is written.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub struct ApiState {
     /// What publishers send.
     pub ingest: watch::Receiver<IngestStats>,
     /// The nodes.
-    pub fleet: watch::Receiver<Arc<FleetStats>>,
+    pub fleet: watch::Receiver<Arc<FleetSnapshot>>,
     /// The streams.
     pub streams: StreamDirectory,
 }
@@ -118,7 +119,11 @@ async fn stats(State(state): State<ApiState>) -> Response {
         proxy,
         fleet: fleet.fleet,
         nodes: fleet.nodes_at(now),
-        streams: streams.values().map(|stream| stream.stats.borrow().at(now)).collect(),
+        streams: streams
+            .values()
+            .filter(|stream| !stream.view.borrow().ended)
+            .map(|stream| stream.stats.borrow().at(now))
+            .collect(),
     };
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -11,7 +11,7 @@ use crate::base::clock;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::media::track::{AudioCodec, VideoCodec};
-use crate::wire::message::{Capacity, LeaseId, Load};
+use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot};
 
 /// Everything in one answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,9 +19,9 @@ pub struct Stats {
     /// The proxy that answers.
     pub proxy: ProxyStats,
     /// All nodes together.
-    pub fleet: FleetSummary,
+    pub fleet: FleetTotals,
     /// Each node, by name.
-    pub nodes: Vec<NodeStats>,
+    pub nodes: Vec<NodeSnapshot>,
     /// Each stream, by name.
     pub streams: Vec<StreamStats>,
 }
@@ -49,87 +49,6 @@ pub struct IngestStats {
     pub ingest_bytes: u64,
     /// Bits per second received now.
     pub ingest_bitrate: u64,
-}
-
-/// The fleet as one snapshot: what the fleet's owner publishes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FleetStats {
-    /// All nodes together.
-    pub fleet: FleetSummary,
-    /// Each node, by name.
-    pub nodes: Vec<NodeStats>,
-    /// When it was taken; ages count from here.
-    #[serde(skip, default = "clock::now")]
-    pub taken_at: Instant,
-}
-
-/// All nodes together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FleetSummary {
-    /// Nodes known.
-    pub nodes: u64,
-    /// Nodes that can take leases.
-    pub alive: u64,
-    /// Nodes that take nothing new.
-    pub draining: u64,
-    /// Streams that wait for a node.
-    pub queue_length: u64,
-    /// CPU cores of all nodes that are alive.
-    pub capacity_cores: u64,
-    /// CPU cores in use there.
-    pub used_cores: f64,
-}
-
-/// One node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeStats {
-    /// Its identity; the same as its name.
-    pub id: Name,
-    /// Its name.
-    pub name: Name,
-    /// Whether it can be relied on.
-    pub state: NodeState,
-    /// Its tags.
-    pub tags: Vec<Name>,
-    /// FFmpeg's version as it prints it.
-    pub ffmpeg_version: String,
-    /// Encoders that really encoded a frame.
-    pub encoders: Vec<String>,
-    /// Milliseconds since its last heartbeat.
-    pub heartbeat_age_ms: u64,
-    /// What it is doing: CPU as a share of all cores, memory in bytes.
-    pub load: Load,
-    /// What it has.
-    pub capacity: Capacity,
-    /// What is placed on it.
-    pub reserved: Reserved,
-    /// The leases on it.
-    pub leases: Vec<LeaseId>,
-}
-
-/// Whether a node can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeState {
-    /// Heartbeats come.
-    Alive,
-    /// Its heartbeat is late.
-    Suspect,
-    /// It takes nothing new.
-    Draining,
-    /// Its connection is gone.
-    Lost,
-}
-
-/// What is placed on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reserved {
-    /// CPU cores.
-    pub cores: f64,
-    /// Memory in bytes.
-    pub memory: u64,
-    /// Leases.
-    pub slots: u32,
 }
 
 /// One stream.
@@ -263,20 +182,6 @@ pub struct RenditionStats {
     pub bitrate: u64,
     /// Access units committed.
     pub frames: u64,
-}
-
-impl FleetStats {
-    /// The nodes with their heartbeats' ages as of `now`.
-    #[must_use]
-    pub fn nodes_at(&self, now: Instant) -> Vec<NodeStats> {
-        let since = now.saturating_duration_since(self.taken_at).as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        let aged = |node: &NodeStats| NodeStats {
-            heartbeat_age_ms: node.heartbeat_age_ms.saturating_add(since),
-            ..node.clone()
-        };
-        self.nodes.iter().map(aged).collect()
-    }
 }
 
 impl StreamStats {

@@ -5,14 +5,13 @@ use axum::http::HeaderMap;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use super::stats::{
-    CommittedStats, FleetSummary, GopLogStats, NodeState, NodeStats, RenditionStats, Reserved, SourceStats,
-    StreamState, StreamStats,
-};
+use super::stats::{CommittedStats, GopLogStats, RenditionStats, SourceStats, StreamState, StreamStats};
 use super::*;
 use crate::base::names::{Name, StreamName};
 use crate::base::secret::Secret;
 use crate::hls::View;
+use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot, Reserved};
+use crate::placement::place::NodeState;
 use crate::proxy::origin::StreamHandle;
 use crate::wire::message::{Capacity, Load};
 
@@ -49,8 +48,8 @@ pub(crate) fn stream_stats(stream: &str) -> StreamStats {
     }
 }
 
-fn node() -> NodeStats {
-    NodeStats {
+fn node() -> NodeSnapshot {
+    NodeSnapshot {
         id: name("n1"),
         name: name("n1"),
         state: NodeState::Alive,
@@ -62,15 +61,16 @@ fn node() -> NodeStats {
         capacity: Capacity { cores: 2, memory: 4096, slots: 4 },
         reserved: Reserved::default(),
         leases: Vec::new(),
+        leases_reported: 0,
     }
 }
 
 /// A state in which nothing ever changes: the senders are gone.
-fn state(token: Option<&str>, alive: u64) -> ApiState {
-    let fleet = FleetStats {
-        fleet: FleetSummary { alive, nodes: 1, ..FleetSummary::default() },
+fn state(token: Option<&str>, alive: usize) -> ApiState {
+    let fleet = FleetSnapshot {
+        fleet: FleetTotals { alive, nodes: 1, ..FleetTotals::default() },
         nodes: vec![node()],
-        taken_at: clock::now(),
+        taken_at: Some(clock::now()),
     };
     let handle = StreamHandle {
         view: watch::channel(Arc::new(View::default())).1,

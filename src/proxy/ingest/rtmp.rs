@@ -130,10 +130,12 @@ impl Connection<'_> {
         };
         match self.door.registry.publish(&admitted.stream, admitted.tenant, self.id).await {
             Err(reason) => {
-                let text = match reason {
-                    Reason::LimitExceeded => "the tenant has as many streams as it may have",
-                    Reason::AlreadyPublishing => "the stream has a publisher",
-                    _ => "the stream cannot be published now",
+                let text = if reason == Reason::LimitExceeded {
+                    "the tenant has as many streams as it may have"
+                } else if reason == Reason::AlreadyPublishing {
+                    "the stream has a publisher"
+                } else {
+                    "the stream cannot be published now"
                 };
                 self.refuse(reason, text.to_owned()).await
             }
