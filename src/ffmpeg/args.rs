@@ -116,16 +116,6 @@ pub(super) fn encoder_flags(encoder: Encoder) -> Vec<String> {
     arguments.0
 }
 
-/// Whether this node can make every rendition of `ladder`.
-///
-/// # Errors
-/// As [`arguments`].
-pub fn feasible(ladder: &Ladder, usable: &[Encoder]) -> Result<(), ArgumentsError> {
-    (0u8..)
-        .zip(&ladder.renditions)
-        .try_for_each(|(index, rendition)| choose(index, rendition, usable).map(drop))
-}
-
 /// The first encoder that `rendition` asks for and this node has.
 fn choose<'a>(index: u8, rendition: &'a Rendition, usable: &[Encoder]) -> Result<Track<'a>, ArgumentsError> {
     let VideoOutput::H264 { encoders, preset } = &rendition.video else { return Ok(Track::Copy) };

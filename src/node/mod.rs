@@ -1,10 +1,10 @@
 //! The node: it dials the proxy, offers its slots, and runs FFmpeg for the leases it is given.
 //!
-//! * [`link`]: the control connection, with heartbeats up and leases down.
-//! * [`slots`], [`slot`]: which leases run here; one of them, from its FFmpeg to its connection.
-//! * [`process`]: the only place that starts FFmpeg; [`words`]: what it said last; [`ability`]: what it can do.
-//! * [`output`]: the bytes of one of its pipes become fragments and audio units; [`outbox`]: what waits for the link.
-//! * [`connection`]: an upgraded connection and its frames; [`load`]: what the machine is doing.
+//! * `link`: the control connection, with heartbeats up and leases down.
+//! * `slots`, `slot`: which leases run here; one of them, from its FFmpeg to its connection.
+//! * `process`: the only place that starts FFmpeg; `words`: what it said last; `ability`: what it can do.
+//! * `output`: the bytes of one of its pipes become fragments and audio units; `outbox`: what waits for the link.
+//! * `connection`: an upgraded connection and its frames; `load`: what the machine is doing.
 
 mod ability;
 mod connection;

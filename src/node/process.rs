@@ -84,8 +84,11 @@ impl Process {
         self.child.wait().await.map(exit)
     }
 
-    /// Ends it if it runs: SIGTERM, then SIGKILL to its group. It is gone and reaped when this returns.
+    /// Ends it if it runs: end of input, SIGTERM, then SIGKILL to its group. It is gone and reaped when this returns.
     pub(super) async fn end(&mut self) {
+        // FFmpeg looks for a signal between two reads and two writes: it may not wait in either.
+        self.input = None;
+        self.outputs.clear();
         self.signal(Signal::SIGTERM);
         if tokio::time::timeout(TERMINATION_GRACE, self.child.wait()).await.is_err() {
             self.signal(Signal::SIGKILL);

@@ -67,8 +67,9 @@ fn an_attempt_has_the_outputs_that_its_input_can_feed() {
 #[test]
 fn what_this_node_cannot_run_is_said() {
     let check = |rendition: Rendition, usable: &[Encoder], expected: ArgumentsError| {
-        let ladder = attempt(vec![rendition], AudioOutput::Copy).ladder;
-        assert_eq!(feasible(&ladder, usable), Err(expected));
+        let attempt = attempt(vec![rendition], AudioOutput::Copy);
+        let pipes = Pipes { progress: 10, outputs: vec![(Output::Rendition(0), 11)] };
+        assert_eq!(arguments(&attempt, usable, &pipes), Err(expected));
     };
     let wanted = "h264_none, libx264".to_owned();
     check(h264("a", 720, "fast"), &[], ArgumentsError::NoEncoder { rendition: 0, wanted });

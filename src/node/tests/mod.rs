@@ -61,6 +61,7 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
         video_bitrate: Bitrate::kilobits(300),
         video: VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: "ultrafast".to_owned() },
     };
+    let source = Rendition { video: VideoOutput::Copy, ..rendition("source", 240) };
     LeaseSpec {
         lease: LeaseId(id),
         secret: SECRET.to_owned(),
@@ -68,7 +69,7 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
         attempt: AttemptSpec {
             number: 1,
             ladder: Ladder {
-                renditions: vec![rendition("a", height), rendition("b", 90)],
+                renditions: vec![rendition("a", height), rendition("b", 90), source],
                 audio: AudioOutput::Aac { bitrate: Bitrate::kilobits(96) },
                 latency: Latency::Normal,
             },
@@ -83,9 +84,14 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
 
 /// Six seconds of FLV: 30 pictures a second, B-frames, a GOP a second, and sound.
 async fn flv() -> Bytes {
-    let arguments = "-nostdin -loglevel error -f lavfi -i testsrc2=size=320x240:rate=30:duration=6 \
-        -f lavfi -i sine=sample_rate=44100:duration=6 -c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30 \
-        -sc_threshold 0 -bf 2 -c:a aac -f flv pipe:1";
+    encoded("testsrc2=size=320x240:rate=30:duration=6", "-preset veryfast -bf 2").await
+}
+
+async fn encoded(source: &str, flags: &str) -> Bytes {
+    let arguments = format!(
+        "-nostdin -loglevel error -f lavfi -i {source} -f lavfi -i sine=sample_rate=44100:duration=6 \
+         -c:v libx264 -pix_fmt yuv420p -g 30 -sc_threshold 0 {flags} -c:a aac -shortest -f flv pipe:1"
+    );
     let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
     let (_, written) = process::answer(Path::new("ffmpeg"), &arguments, PATIENCE).await.unwrap();
     written.into()
@@ -143,7 +149,7 @@ async fn a_lease_runs_from_its_input_to_its_end() {
     peer.send(&LeaseInput::EndOfInput).await;
     let (outputs, end) = outputs(&mut peer).await;
     assert_eq!(end, AttemptEnd { reason: Reason::Completed, detail: String::new() });
-    for rendition in [0, 1] {
+    for rendition in [0, 1, 2] {
         let fragments = fragments(&outputs, rendition);
         let first = fragments[0].position;
         // FLV has milliseconds: a GOP of a second is one of 90,000 ticks, give or take one of them.
@@ -164,7 +170,7 @@ async fn a_lease_runs_from_its_input_to_its_end() {
         .collect();
     let grid = (1..).map(|frame| BASE + Ticks(frame * 1920));
     assert!(audio.len() > 250 && audio.iter().zip(grid).all(|(unit, at)| unit.presentation_time == at));
-    for output in [Output::Rendition(0), Output::Rendition(1), Output::Audio] {
+    for output in [Output::Rendition(0), Output::Rendition(1), Output::Rendition(2), Output::Audio] {
         let of_output = |it: &LeaseOutput| match it {
             LeaseOutput::Init(it) => it.output == output,
             LeaseOutput::Progress(it) => it.output == output,
@@ -223,6 +229,21 @@ async fn a_hung_ffmpeg_is_told_even_if_the_proxy_stays() {
     hang(&mut peer, 140).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::Stalled);
     until("FFmpeg is gone", || processes(140).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_takes_no_output_ends_the_attempt() {
+    let mut node = node().await;
+    let mut spec = lease(1, 142);
+    let source = spec.attempt.ladder.renditions.remove(2);
+    spec.attempt.ladder.renditions.extend(std::iter::repeat_n(source, 8));
+    let mut peer = node.proxy.lease(&mut node.control, spec).await;
+    // Noise without loss: eight copies of it are several times what the outbox and two sockets hold.
+    let noise = "testsrc2=size=320x240:rate=30:duration=3,noise=alls=100:allf=t";
+    peer.send(&LeaseInput::Media(encoded(noise, "-preset ultrafast -qp 0").await)).await;
+    until("FFmpeg is gone", || processes(142).is_empty()).await;
+    let (_, end) = outputs(&mut peer).await;
+    assert_eq!(end.reason, Reason::LinkSlow, "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
