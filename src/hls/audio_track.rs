@@ -19,6 +19,9 @@ use crate::wire::message::{OutputConfiguration, OutputInit};
 const MAX_PENDING_UNITS: usize = 8192;
 const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
+/// How long before the first picture audio may begin.
+const MAX_LEAD: Ticks = Ticks::from_millis(1_000);
+
 /// The audio of a stream. A sample belongs to the segment in which it begins, so none is in two.
 #[derive(Debug)]
 pub(super) struct AudioTrack {
@@ -118,10 +121,12 @@ impl AudioTrack {
         }
     }
 
-    /// The stream begins at `position`: earlier samples have no picture to be heard with.
+    /// The stream's pictures begin at `position`. Sound that belongs to them may begin a little earlier; anything before
+    /// that has no picture to be heard with.
     pub(super) fn begin(&mut self, position: Ticks) {
-        self.drop_before(position);
-        self.output.start = position;
+        self.drop_before(position - MAX_LEAD);
+        let first = self.pending.front().map(|sample| self.ticks(sample.decode_time));
+        self.output.start = first.map_or(position, |first| first.min(position));
     }
 
     fn drop_before(&mut self, position: Ticks) {

@@ -175,7 +175,8 @@ impl Registry {
         let leases = Leases::new(name.clone(), self.fleet.clone());
         let task = StreamTask { name: name.clone(), renditions, stream, window, inbox, leases, view, stats };
         let (registry, owned_name, stop) = (self.clone(), name.clone(), self.stop.clone());
-        let span = info_span!("stream", stream = %name);
+        // Its own root: the publisher that happened to open it may leave long before it ends.
+        let span = info_span!(parent: None, "stream", stream = %name);
         self.tasks.spawn(
             async move {
                 task.run(stop.clone()).await;
