@@ -15,7 +15,7 @@ help:
 
 run:
 	@ingest-tests/install-peers run
-	cargo run --release --locked -- up $(ARGS)
+	cargo run --release --locked -- $(if $(ARGS),$(ARGS),up)
 
 test:
 	@ingest-tests/install-peers test

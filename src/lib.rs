@@ -1,4 +1,52 @@
 //! headgate: a live-ingest media proxy and FFmpeg load balancer.
+//!
+//! Encoders publish to a **proxy**. It keeps each stream's last GOPs, has an FFmpeg on some **node** transcode them, and
+//! commits what comes back exactly once. When a node dies, another one goes on from the GOP log: no frame is lost and
+//! none is shown twice.
+//!
+//! # The rooms
+//!
+//! | room | what it is | may import |
+//! |---|---|---|
+//! | [`base`] | names, units, reasons, secrets; the only places that read the clock and that spawn | nothing of ours |
+//! | *decide* | no tokio, no I/O, no clock: `now` is an argument | |
+//! | [`media`] | access units, the GOP log, time, FLV, fragmented MP4, codec configurations | `base` |
+//! | [`rtmp`] | a publisher's RTMP connection: bytes in; bytes, requests and media out | `base`, `media` |
+//! | [`ffmpeg`] | the ladder, FFmpeg's arguments, what its progress and last words mean | `base`, `media` |
+//! | [`wire`] | what proxy and node say to each other | `base`, `media`, `ffmpeg` |
+//! | [`placement`] | the fleet's membership, and **which node gets a stream** ([`placement::place`]) | `base`, `ffmpeg`, `wire` |
+//! | [`stream`] | the life of one live stream: takes, attempts, commits, failover | `base`, `media`, `ffmpeg`, `wire` |
+//! | [`hls`] | committed media becomes segments and playlists | `base`, `media`, `ffmpeg`, `wire` |
+//! | *act* | thin loops around the above | |
+//! | [`proxy`] | front doors, stream tasks, fleet link, origin, API | everything but `node`, `cmd` |
+//! | [`node`] | its link, its slots, its FFmpeg processes | everything but `proxy`, `cmd`, `config` |
+//! | [`config`], [`cli`], [`cmd`] | what is configured, what is asked for, a file for each subcommand | compose |
+//!
+//! `proxy` and `node` never import each other: they meet in `wire`. There are no cycles. The test `tidy` keeps all this.
+//!
+//! # One access unit's walk
+//!
+//! 1. `proxy::ingest::rtmp` reads bytes from an encoder and gives them to [`rtmp::Session`], which answers with an FLV tag.
+//! 2. `proxy::stream::task` hands the tag to [`stream::Stream`]. [`stream::take`] puts it on the stream's timeline, as a
+//!    [`media::access_unit::AccessUnit`], and it enters the [`media::gop::GopLog`].
+//! 3. The stream wants an attempt: `proxy::fleet` asks [`placement::place`] for a node and offers it the lease. The node
+//!    (`node::slot`) dials back and starts FFmpeg (`node::process`, [`ffmpeg::args`]).
+//! 4. [`stream::attempt`] reads the log at its cursor and feeds the tag over the lease's connection into FFmpeg's input.
+//! 5. The node reads FFmpeg's pipes ([`media::fmp4`]), cuts fragments at random access points ([`media::fragmenter`])
+//!    and sends them back.
+//! 6. [`stream::commit`] accepts what continues the committed output and discards what is there already. The GOPs that
+//!    every output has leave the log ([`stream::resume`]).
+//! 7. [`hls::Window`] makes segments of it, and `proxy::origin` serves them to players.
+//!
+//! # Where is it decided ...
+//!
+//! * *which node gets a stream*: [`placement::place`]
+//! * *what happens to the GOP log when a node dies*: [`stream::resume`] says where the next attempt begins;
+//!   [`stream::delivery`] starts it; the log itself does not notice
+//! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:
+//!   [`media::track`] names it, [`media::flv`] recognises it, [`media::fmp4`] boxes it
+//! * *when a failing stream is held back*: [`stream::retry`]
+//! * *what is counted as lost*: [`stream::commit::Ledger`]
 
 pub mod base;
 pub mod cli;

@@ -2,8 +2,9 @@
 
 use super::args::{self, Encoder};
 
-/// The version of libavutil that came with FFmpeg 5.1, the oldest that headgate runs with. A release's own number is not
-/// compared: builds from git have none (`N-112233-g0123abc`), distributions add to it (`5.1.9-0+deb12u1`).
+/// The oldest release that headgate runs with.
+const OLDEST_RELEASE: (u32, u32) = (5, 1);
+/// The version of libavutil that came with it, for builds from git, which have no number (`N-112233-g0123abc`).
 const OLDEST_LIBAVUTIL: (u32, u32) = (57, 28);
 
 /// The longest version text that is kept, in characters.
@@ -27,11 +28,17 @@ pub enum CapabilityError {
 pub fn version(answer: &str) -> Result<String, CapabilityError> {
     let text = answer.strip_prefix("ffmpeg version ").and_then(|rest| rest.split_whitespace().next());
     let text: String = text.ok_or(CapabilityError::NotFfmpeg)?.chars().take(MAX_TEXT_CHARS).collect();
-    let library = answer.lines().find_map(libavutil).ok_or(CapabilityError::NotFfmpeg)?;
-    if library < OLDEST_LIBAVUTIL {
-        return Err(CapabilityError::TooOld(text));
-    }
-    Ok(text)
+    let new_enough = match release(&text) {
+        Some(release) => release >= OLDEST_RELEASE,
+        None => answer.lines().find_map(libavutil).ok_or(CapabilityError::NotFfmpeg)? >= OLDEST_LIBAVUTIL,
+    };
+    if new_enough { Ok(text) } else { Err(CapabilityError::TooOld(text)) }
+}
+
+/// Major and minor of a release: `5.1.9-0+deb12u1`, `n9.0.2-17-g2a571b6068`.
+fn release(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix('n').unwrap_or(text).split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Major and minor of a line as `libavutil      57. 28.100 / 57. 28.100`.
@@ -77,6 +84,11 @@ mod tests {
             Ok("n9.0.2-17-g2a571b6068-20260930"),
         );
         check("ffmpeg version N-112233-g0123abc", "58. 30.100 / 58. 30.100", Ok("N-112233-g0123abc"));
+        check(
+            "ffmpeg version N-100000-g0123abc",
+            "56. 70.100 / 56. 70.100",
+            Err(CapabilityError::TooOld("N-100000-g0123abc".to_owned())),
+        );
         check("ffmpeg version 6.0", "58.  2.100 / 58.  2.100", Ok("6.0"));
         check(
             "ffmpeg version 5.0.1",
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn another_program_is_no_ffmpeg() {
         check("GNU bash, version 5.2.15", "57. 28.100", Err(CapabilityError::NotFfmpeg));
-        check("ffmpeg version 7.1", "unknown", Err(CapabilityError::NotFfmpeg));
+        check("ffmpeg version N-112233-g0123abc", "unknown", Err(CapabilityError::NotFfmpeg));
         assert_eq!(version(""), Err(CapabilityError::NotFfmpeg));
         assert_eq!(version("ffmpeg version "), Err(CapabilityError::NotFfmpeg));
     }

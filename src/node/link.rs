@@ -48,16 +48,27 @@ enum SessionEnd {
 }
 
 impl SessionEnd {
-    /// Whether trying again soon would only annoy: someone must change a token, a version or a name first.
-    fn is_refusal(&self) -> bool {
+    /// Why the proxy refuses this node, if it does: then trying again soon would only annoy, because someone must change
+    /// a token, a version or a name first.
+    fn refusal(&self) -> Option<Reason> {
         match self {
-            Self::Refused(..) => true,
-            Self::NotDialled(DialError::Refused { status, .. }) => {
-                let refusals = [StatusCode::UNAUTHORIZED, StatusCode::UPGRADE_REQUIRED, StatusCode::CONFLICT];
-                refusals.contains(status)
-            }
-            Self::Stopped | Self::NotDialled(_) | Self::Lost(_) | Self::Silent | Self::OutOfOrder => false,
+            Self::Refused(reason, _) => Some(*reason),
+            Self::NotDialled(DialError::Refused { status, .. }) => match *status {
+                StatusCode::UNAUTHORIZED => Some(Reason::WrongToken),
+                StatusCode::UPGRADE_REQUIRED => Some(Reason::WrongVersion),
+                StatusCode::CONFLICT => Some(Reason::NameTaken),
+                _ => None,
+            },
+            Self::Stopped | Self::NotDialled(_) | Self::Lost(_) | Self::Silent | Self::OutOfOrder => None,
         }
+    }
+
+    fn reason(&self) -> Reason {
+        self.refusal().unwrap_or(match self {
+            Self::Stopped => Reason::Shutdown,
+            Self::OutOfOrder => Reason::ProtocolViolation,
+            Self::NotDialled(_) | Self::Lost(_) | Self::Silent | Self::Refused(..) => Reason::ConnectionLost,
+        })
     }
 }
 
@@ -70,10 +81,12 @@ impl Link {
             if matches!(end, SessionEnd::Stopped) {
                 return;
             }
-            let (proxy, refused) = (&self.proxy.address, end.is_refusal());
-            let wait =
-                if refused { LONGEST_WAIT } else { backoff.next(getrandom::u32().unwrap_or_default()) };
-            tracing::warn!(proxy, refused, error = %end, retry_in = ?wait, "not connected to the proxy");
+            let (proxy, reason) = (&self.proxy.address, end.reason());
+            let wait = match end.refusal() {
+                Some(_) => LONGEST_WAIT,
+                None => backoff.next(getrandom::u32().unwrap_or_default()),
+            };
+            tracing::warn!(proxy, %reason, error = %end, retry_in = ?wait, "not connected to the proxy");
             if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
@@ -205,9 +218,11 @@ mod tests {
     #[test]
     fn only_what_someone_must_change_is_a_refusal() {
         let dial = |status| SessionEnd::NotDialled(DialError::Refused { status, text: String::new() });
-        assert!(dial(StatusCode::UNAUTHORIZED).is_refusal());
-        assert!(!dial(StatusCode::SERVICE_UNAVAILABLE).is_refusal());
-        assert!(SessionEnd::Refused(Reason::NameTaken, String::new()).is_refusal());
-        assert!(!SessionEnd::Silent.is_refusal());
+        assert_eq!(dial(StatusCode::UNAUTHORIZED).refusal(), Some(Reason::WrongToken));
+        assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).refusal(), None);
+        assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).reason(), Reason::ConnectionLost);
+        let taken = SessionEnd::Refused(Reason::NameTaken, String::new());
+        assert_eq!(taken.refusal(), Some(Reason::NameTaken));
+        assert_eq!(SessionEnd::Silent.refusal(), None);
     }
 }

@@ -45,7 +45,7 @@ pub fn admit<'a>(
     if !tenant.allows(&stream, secret.as_ref().map_or(b"", |secret| secret.expose())) {
         let text = match secret {
             Some(_) => format!("this key does not open {tenant_name}/{stream}"),
-            None => format!("{tenant_name}/{stream} needs a key: STREAM?key=SECRET"),
+            None => format!("{tenant_name}/{stream} needs a stream key, and none was sent"),
         };
         return denied(Reason::WrongKey, text);
     }

@@ -29,6 +29,13 @@ use meter::Meter;
 /// Lines a second about connections that never published.
 const STRANGERS_LOGGED: u32 = 5;
 
+/// Lines a second about publishers that were refused.
+const REFUSALS_LOGGED: u32 = 20;
+
+fn admits(bound: &Mutex<RateBound>) -> bool {
+    bound.lock().unwrap_or_else(PoisonError::into_inner).admits(clock::now())
+}
+
 /// What a door must know.
 #[derive(Clone, Debug)]
 pub struct Door {
@@ -48,6 +55,8 @@ pub struct Door {
     pub max_connections: usize,
     /// What strangers do wrong is logged within this.
     strangers: Arc<Mutex<RateBound>>,
+    /// Refused publishers likewise: an operator looks for these.
+    refusals: Arc<Mutex<RateBound>>,
 }
 
 impl Door {
@@ -68,17 +77,26 @@ impl Door {
             idle_timeout: rtmp.idle_timeout,
             max_connections: rtmp.max_connections,
             strangers: Arc::new(Mutex::new(RateBound::per_second(STRANGERS_LOGGED))),
+            refusals: Arc::new(Mutex::new(RateBound::per_second(REFUSALS_LOGGED))),
         }
     }
 
     /// Logs why a connection that never published ended: at INFO within the bound, at DEBUG beyond it.
     fn log_stranger(&self, reason: Reason, detail: &str) {
-        let mut bound = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         // Health checks connect and close; nobody wants to read of them.
-        if reason != Reason::ConnectionLost && bound.admits(clock::now()) {
+        if reason != Reason::ConnectionLost && admits(&self.strangers) {
             info!(%reason, detail, "connection ended without publishing");
         } else {
             debug!(%reason, detail, "connection ended without publishing");
+        }
+    }
+
+    /// Logs why a publisher was refused, likewise.
+    fn log_refusal(&self, reason: Reason, detail: &str) {
+        if admits(&self.refusals) {
+            info!(%reason, detail, "publisher refused");
+        } else {
+            debug!(%reason, detail, "publisher refused");
         }
     }
 }

@@ -46,6 +46,8 @@ struct Connection<'a> {
     id: PublisherId,
     door: &'a Door,
     publishing: Option<Publishing>,
+    /// Whether it was refused, and that was told.
+    refused: bool,
     /// When the connection is closed unless something happens.
     deadline: Instant,
 }
@@ -66,7 +68,7 @@ pub async fn serve(socket: TcpStream, id: PublisherId, door: &Door, stop: Cancel
     }
     let deadline = clock::now() + door.handshake_timeout;
     let session = Session::new(door.limits);
-    let mut connection = Connection { socket, session, id, door, publishing: None, deadline };
+    let mut connection = Connection { socket, session, id, door, publishing: None, refused: false, deadline };
     let end = connection.run(stop).await;
     connection.close(end).await;
 }
@@ -152,6 +154,8 @@ impl Connection<'_> {
     }
 
     async fn refuse(&mut self, reason: Reason, text: String) -> Result<(), End> {
+        self.door.log_refusal(reason, &text);
+        self.refused = true;
         self.session.refuse_publish(reason, &text);
         self.flush().await?;
         Err(End::broken(reason, text))
@@ -181,8 +185,10 @@ impl Connection<'_> {
     async fn close(mut self, end: End) {
         let End { reason, publisher_end, detail } = end;
         let Some(publishing) = self.publishing.take() else {
-            // A stranger: it has proved nothing, so it gets one rate-limited line at most.
-            self.door.log_stranger(reason, &detail);
+            // It has proved nothing, so it gets one rate-limited line at most.
+            if !self.refused {
+                self.door.log_stranger(reason, &detail);
+            }
             return drain(self.socket).await;
         };
         let bytes = self.session.bytes_received() - publishing.bytes_before;
