@@ -15,13 +15,13 @@ help:
 
 run:
 	@ingest-tests/install-peers run
-	cargo run --release --locked -- $(if $(ARGS),$(ARGS),up)
+	cargo run --release --locked -- up $(ARGS)
 
 test:
 	@ingest-tests/install-peers test
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	RUST_TEST_THREADS=$(END_TO_END_THREADS) cargo test --locked --no-fail-fast
 
 check:
