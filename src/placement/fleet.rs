@@ -300,10 +300,11 @@ impl Fleet {
     }
 
     /// A lease is over: its attempt ended, its connection broke, or the stream gave it up. Its slot is free. An offer
-    /// given up is cancelled; an attached node learns it from its lease's connection. Nothing happens if it had
-    /// failed here before.
+    /// given up is cancelled, and so is one that is attached: a node whose FFmpeg hangs does not read its lease's
+    /// connection, and would not see that it is closed. One that has ended it by itself ignores that. Nothing happens if
+    /// it had failed here before.
     pub fn handle_released(&mut self, lease: LeaseId, now: Instant) {
-        if let Some(Lease { node, phase: Phase::Offered { .. } }) = self.forget(lease) {
+        if let Some(Lease { node, .. }) = self.forget(lease) {
             self.cancel(&node, lease, Reason::Superseded);
         }
         self.handle_deadline(now);

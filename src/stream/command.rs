@@ -103,6 +103,8 @@ pub enum Command {
         publisher: PublisherId,
         /// Why.
         reason: Reason,
+        /// What more is known; for the log.
+        detail: String,
     },
     /// The stream is over: end the playlists. Always the last command.
     Finish {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::ffmpeg::ladder::{Ladder, Output};
+use crate::ffmpeg::ladder::{AudioOutput, Ladder, Output};
 use crate::media::gop::GopLog;
 use crate::media::time::Ticks;
 use crate::wire::message::{
@@ -96,6 +96,12 @@ impl Delivery {
     /// What is to be done next; call until `None`.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// Whether the audio is passed through as it came.
+    #[must_use]
+    pub fn copies_audio(&self) -> bool {
+        self.ladder.audio == AudioOutput::Copy
     }
 
     /// The output goes on with `section`.

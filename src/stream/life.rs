@@ -16,7 +16,7 @@ use crate::ffmpeg::ladder::Ladder;
 use crate::media::flv::Tag;
 use crate::media::gop::{GopLog, GopLogLimits, SectionId};
 use crate::media::time::Ticks;
-use crate::media::track::TrackKind;
+use crate::media::track::{AudioCodec, TrackKind};
 use crate::wire::message::LeaseOutput;
 
 use super::command::{AttemptFailure, Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
@@ -116,13 +116,11 @@ impl Stream {
         if self.phase == Phase::Over {
             return Err(Reason::Ended);
         }
-        if let Some(take) = &self.take {
+        if self.take.is_some() {
             if self.settings.takeover == Takeover::Refuse || !self.takeovers.allow(now) {
                 return Err(Reason::AlreadyPublishing);
             }
-            let reason = Reason::TakenOver;
-            self.commands.push_back(Command::ClosePublisher { publisher: take.publisher(), reason });
-            self.end_take();
+            self.close_publisher(Reason::TakenOver, String::new());
         }
         self.take = Some(Take::new(publisher, round_up_to_millis(self.timeline_end)));
         self.phase = Phase::Live;
@@ -133,8 +131,8 @@ impl Stream {
     /// A publisher sent media. That of one that was replaced is ignored.
     pub fn handle_media(&mut self, publisher: PublisherId, tag: &Tag, now: Instant) {
         let Some(take) = self.take.as_mut().filter(|take| take.publisher() == publisher) else { return };
-        if take.handle_tag(tag, now).is_err() {
-            self.drop_publisher(Reason::UnsupportedCodec, now);
+        if let Err(error) = take.handle_tag(tag, now) {
+            self.drop_publisher(error.reason(), error.to_string(), now);
         }
         self.handle_take_events(now);
         self.advance(now);
@@ -155,10 +153,7 @@ impl Stream {
 
     /// The stream is to end: by the API, or because the proxy stops.
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
-        if let Some(take) = &self.take {
-            self.commands.push_back(Command::ClosePublisher { publisher: take.publisher(), reason });
-            self.end_take();
-        }
+        self.close_publisher(reason, String::new());
         if !matches!(self.phase, Phase::Ending(..) | Phase::Over) {
             self.phase = Phase::Ending(reason, now + ENDING_LIMIT);
         }
@@ -230,14 +225,25 @@ impl Stream {
                     self.log.append(unit, section.id);
                 }
                 TakeEvent::Undecodable => self.delivery.ledger.refuse(),
-                TakeEvent::NoRandomAccessPoint => self.drop_publisher(Reason::NoRandomAccessPoint, now),
+                TakeEvent::NoRandomAccessPoint => {
+                    let detail = "12 s of media without a picture at which decoding can begin".to_owned();
+                    self.drop_publisher(Reason::NoRandomAccessPoint, detail, now);
+                }
             }
         }
     }
 
     fn open_section(&mut self, start: SectionStart, now: Instant) {
         if self.sections.len() == MAX_SECTIONS {
-            return self.drop_publisher(Reason::LimitExceeded, now);
+            let detail = "the codec configuration changes faster than it can be put out".to_owned();
+            return self.drop_publisher(Reason::LimitExceeded, detail, now);
+        }
+        if self.delivery.copies_audio()
+            && start.audio.as_ref().is_some_and(|audio| audio.codec == AudioCodec::Mp3)
+        {
+            let detail =
+                "MP3 cannot be copied into HLS segments: use a profile with audio = \"aac:128k\"".to_owned();
+            return self.drop_publisher(Reason::UnsupportedCodec, detail, now);
         }
         self.close_section();
         self.next_section += 1;
@@ -269,11 +275,19 @@ impl Stream {
     }
 
     /// Closes the publisher for what it sent: it may come back within the grace time.
-    fn drop_publisher(&mut self, reason: Reason, now: Instant) {
-        let Some(take) = &self.take else { return };
-        self.commands.push_back(Command::ClosePublisher { publisher: take.publisher(), reason });
-        self.end_take();
-        self.phase = Phase::Reconnecting(now + self.settings.reconnect_grace);
+    fn drop_publisher(&mut self, reason: Reason, detail: String, now: Instant) {
+        if self.take.is_some() {
+            self.close_publisher(reason, detail);
+            self.phase = Phase::Reconnecting(now + self.settings.reconnect_grace);
+        }
+    }
+
+    fn close_publisher(&mut self, reason: Reason, detail: String) {
+        if let Some(take) = &self.take {
+            let publisher = take.publisher();
+            self.commands.push_back(Command::ClosePublisher { publisher, reason, detail });
+            self.end_take();
+        }
     }
 
     /// The section at the front has been put out, or given up: on with the next one.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::base::reason::Reason;
 use crate::media::access_unit::AccessUnit;
 use crate::media::flv::{self, AudioBody, FlvError, Tag, TagKind, VideoBody};
 use crate::media::h264::{self, RandomAccess};
@@ -34,18 +35,48 @@ const MAX_STEP_BACK: Ticks = Ticks::from_millis(1_000);
 /// Where the length of an access unit is not known: a picture at 30 a second, in whole milliseconds.
 const DEFAULT_STEP: Ticks = Ticks::from_millis(33);
 
-/// Why a tag could not be taken. The publisher is closed.
+/// Why a take cannot go on. The publisher is closed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TakeError {
-    /// The tag's body is malformed, or its codec is not taken.
+    /// A codec that is not taken.
     #[error(transparent)]
-    Flv(#[from] FlvError),
+    Codec(FlvError),
     /// The video configuration is malformed.
     #[error("video configuration: {0}")]
     Video(#[from] h264::H264Error),
     /// The audio configuration is malformed.
     #[error("audio configuration: {0}")]
     Audio(#[from] aac::AacError),
+}
+
+impl TakeError {
+    /// The class of it.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Codec(_) => Reason::UnsupportedCodec,
+            Self::Video(_) | Self::Audio(_) => Reason::InputUnreadable,
+        }
+    }
+}
+
+/// A codec that is not taken ends the take; a single damaged tag does not, it is passed over (`None`).
+fn tolerate<T>(read: Result<T, FlvError>) -> Result<Option<T>, TakeError> {
+    match read {
+        Ok(body) => Ok(Some(body)),
+        Err(
+            error @ (FlvError::VideoCodec { .. }
+            | FlvError::AudioCodec { .. }
+            | FlvError::FourCc(_)
+            | FlvError::EnhancedPacketType(_)),
+        ) => Err(TakeError::Codec(error)),
+        Err(
+            FlvError::PayloadTooLong(_)
+            | FlvError::Truncated { .. }
+            | FlvError::AvcPacketType(_)
+            | FlvError::AacPacketType(_),
+        ) => Ok(None),
+    }
 }
 
 /// What a take found.
@@ -55,7 +86,7 @@ pub enum TakeEvent {
     SectionBegins(SectionStart),
     /// The next access unit.
     Unit(AccessUnit),
-    /// A picture came before any random access point.
+    /// A picture came before any random access point, or damaged.
     Undecodable,
     /// Media has been coming for [`RANDOM_ACCESS_WAIT`] without a random access point: the take is over.
     NoRandomAccessPoint,
@@ -168,7 +199,7 @@ impl Take {
     /// Takes one media message.
     ///
     /// # Errors
-    /// When the message is malformed or of a codec that is not taken; nothing of it was kept.
+    /// When its codec is not taken, or its configuration cannot be read; nothing of it was kept.
     pub fn handle_tag(&mut self, tag: &Tag, now: Instant) -> Result<(), TakeError> {
         if self.gate == (Gate::Closed { since: None }) {
             self.gate = Gate::Closed { since: Some(now) };
@@ -187,15 +218,15 @@ impl Take {
     }
 
     fn handle_video(&mut self, tag: &Tag, now: Instant) -> Result<(), TakeError> {
-        match flv::read_video(&tag.payload)? {
-            VideoBody::Configuration { record, .. } => {
+        match tolerate(flv::read_video(&tag.payload))? {
+            Some(VideoBody::Configuration { record, .. }) => {
                 if self.preamble.video.as_ref() != Some(&tag.payload) {
                     self.video = Some(h264::read_configuration(record)?);
                     self.preamble.video = Some(tag.payload.clone());
                     self.mark_stale();
                 }
             }
-            VideoBody::AccessUnit { composition_offset_ms, data, .. } => {
+            Some(VideoBody::AccessUnit { composition_offset_ms, data, .. }) => {
                 let Some(video) = &self.video else {
                     self.events.push_back(TakeEvent::Undecodable);
                     return Ok(());
@@ -212,21 +243,22 @@ impl Take {
                 let unit = AccessUnit { track, decode_time, presentation_time, random_access, payload };
                 self.pass_video(unit, now);
             }
-            VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty => {}
+            None => self.events.push_back(TakeEvent::Undecodable),
+            Some(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) => {}
         }
         Ok(())
     }
 
     fn handle_audio(&mut self, tag: &Tag) -> Result<(), TakeError> {
-        match flv::read_audio(&tag.payload)? {
-            AudioBody::Configuration { record, .. } => {
+        match tolerate(flv::read_audio(&tag.payload))? {
+            Some(AudioBody::Configuration { record, .. }) => {
                 if self.preamble.audio.as_ref() != Some(&tag.payload) {
                     self.audio = Some(aac::read_configuration(record)?);
                     self.preamble.audio = Some(tag.payload.clone());
                     self.mark_stale();
                 }
             }
-            AudioBody::AccessUnit { codec, data } => {
+            Some(AudioBody::AccessUnit { codec, data }) => {
                 if codec == AudioCodec::Mp3 && self.audio.is_none() {
                     self.audio = mp3::read_configuration(data).ok();
                     self.mark_stale();
@@ -244,7 +276,7 @@ impl Take {
                 };
                 self.pass_audio(unit);
             }
-            AudioBody::Empty => {}
+            Some(AudioBody::Empty) | None => {}
         }
         Ok(())
     }

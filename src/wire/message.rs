@@ -122,7 +122,7 @@ pub struct Load {
 }
 
 /// One lease: a stream's attempt that a node shall run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeaseSpec {
     /// Its identity.
     pub lease: LeaseId,
@@ -132,6 +132,14 @@ pub struct LeaseSpec {
     pub stream: StreamName,
     /// What to run.
     pub attempt: AttemptSpec,
+}
+
+impl std::fmt::Debug for LeaseSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut masked = f.debug_struct("LeaseSpec");
+        masked.field("lease", &self.lease).field("secret", &"***").field("stream", &self.stream);
+        masked.field("attempt", &self.attempt).finish()
+    }
 }
 
 /// From proxy to node on a lease's connection.
@@ -205,4 +213,28 @@ pub struct AttemptEnd {
     pub reason: Reason,
     /// FFmpeg's last words that explain it; a few lines at most, empty when all went well.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency};
+
+    #[test]
+    fn a_lease_does_not_print_its_secret() {
+        let attempt = AttemptSpec {
+            number: 1,
+            ladder: Ladder { renditions: Vec::new(), audio: AudioOutput::Copy, latency: Latency::Normal },
+            has_video: true,
+            has_audio: false,
+            base: Ticks::ZERO,
+            max_gop_access_units: 300,
+            audio_first_sample: 0,
+        };
+        let name: Name = "a".parse().expect("a name");
+        let stream = StreamName { tenant: name.clone(), name };
+        let spec = LeaseSpec { lease: LeaseId(7), secret: "0123abcd".into(), stream, attempt };
+        let message = format!("{:?}", ProxyMessage::Lease(Box::new(spec)));
+        assert!(message.contains("LeaseId(7)") && !message.contains("0123abcd"), "{message}");
+    }
 }

@@ -109,13 +109,15 @@ fn check(window: &Window, expected: &[&[&str]]) {
 #[test]
 fn renditions_and_audio_are_cut_alike() {
     let mut window = window(2, true);
+    // Sound from up to a second before the first picture belongs to it, earlier sound to nothing.
+    audio(&mut window, (-1500, -1300));
     audio(&mut window, (-100, 6100));
     for second in 0..5 {
         fragment(&mut window, 0, (second * 1000, second * 1000 + 1000));
         fragment(&mut window, 1, (second * 1000, second * 1000 + 1000));
     }
     let video: &[&str] = &["100: 0-2000", "101: 2000-4000"];
-    check(&window, &[video, video, &["100: 0-2005", "101: 2005-4010"]]);
+    check(&window, &[video, video, &["100: -86-2005", "101: 2005-4010"]]);
     let view = window.view();
     assert!(view.is_ready() && !view.ended);
     let bytes = view.renditions[1].segment(101).expect("kept");

@@ -193,16 +193,18 @@ fn a_lease_attaches_once_and_then_does_not_expire() {
 }
 
 #[test]
-fn giving_up_frees_the_slot_and_cancels_only_an_offer() {
+fn giving_up_frees_the_slot_and_cancels_an_offer_and_a_lease_alike() {
     let mut world = World::with(&["a"]);
     let [offered, attached] = [(); 2].map(|()| world.reserve().expect("a has room").lease);
     assert!(world.fleet.handle_attached(attached, world.now));
     assert!(world.reserve().is_err());
-    world.fleet.handle_released(attached, world.now);
-    assert_eq!(world.commands(), []);
-    world.fleet.handle_released(offered, world.now);
-    let reason = Reason::Superseded;
-    assert_eq!(world.commands(), [Command::Cancel { connection: ConnectionId(1), lease: offered, reason }]);
+    for lease in [attached, offered] {
+        world.fleet.handle_released(lease, world.now);
+        let reason = Reason::Superseded;
+        assert_eq!(world.commands(), [Command::Cancel { connection: ConnectionId(1), lease, reason }]);
+        world.fleet.handle_released(lease, world.now);
+        assert_eq!(world.commands(), []);
+    }
     assert_eq!(world.fleet.snapshot(world.now).nodes[0].reserved.slots, 0);
 }
 
@@ -238,6 +240,7 @@ fn a_leaving_node_keeps_its_leases_gets_no_new_one_and_is_forgotten_when_it_goes
     world.fleet.handle_disconnected(ConnectionId(1), Reason::ConnectionLost, world.now);
     let stopping = Reason::NodeStopping;
     let expected = [
+        Command::Cancel { connection: ConnectionId(1), lease, reason: Reason::Superseded },
         failure(other, stopping, "the control connection of a ended: node_stopping"),
         report(NodeState::Lost, Some(stopping)),
     ];

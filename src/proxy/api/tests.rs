@@ -116,7 +116,7 @@ async fn stats_have_the_contracts_fields() {
     assert_eq!(fields(&body), "fleet nodes proxy streams");
     assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
-    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases load name reserved state tags";
+    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reserved state tags";
     assert_eq!(fields(&body["nodes"][0]), node);
     let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover name \
                   node protocol reattachments renditions source state tenant uptime_s";

@@ -6,14 +6,13 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tracing::{debug, info};
 
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::proxy::stream::registry::Published;
-use crate::proxy::stream::task::PublisherInput;
+use crate::proxy::stream::task::{PublisherClosed, PublisherInput};
 use crate::rtmp::{Event, PublishRequest, Session};
 use crate::stream::{PublisherEnd, PublisherId};
 
@@ -84,7 +83,7 @@ impl Connection<'_> {
                     Ok(_) => {}
                     Err(error) => return End::broken(Reason::ConnectionLost, error),
                 },
-                reason = closed(&mut self.publishing) => return End::broken(reason, "closed by the stream"),
+                closed = closed(&mut self.publishing) => return End::broken(closed.reason, closed.detail),
                 () = clock::until(Some(self.deadline)) => return self.timed_out(),
                 () = stop.cancelled(), if self.publishing.is_none() => {
                     return End::broken(Reason::Shutdown, "stopping");
@@ -224,13 +223,8 @@ async fn drain(mut socket: TcpStream) {
 }
 
 /// Waits until the stream closes its publisher; for ever while there is none.
-async fn closed(publishing: &mut Option<Publishing>) -> Reason {
-    match publishing {
-        Some(publishing) => wait_for(&mut publishing.stream.close).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait_for(close: &mut oneshot::Receiver<Reason>) -> Reason {
-    close.await.unwrap_or(Reason::Ended)
+async fn closed(publishing: &mut Option<Publishing>) -> PublisherClosed {
+    let Some(publishing) = publishing else { return std::future::pending().await };
+    let ended = PublisherClosed { reason: Reason::Ended, detail: String::new() };
+    (&mut publishing.stream.close).await.unwrap_or(ended)
 }

@@ -23,7 +23,7 @@ use crate::stream::{PublisherId, Stream, StreamSettings, Takeover};
 
 use super::leases::Leases;
 use super::snapshot;
-use super::task::{PublisherInput, StreamTask};
+use super::task::{PublisherClosed, PublisherInput, StreamTask};
 
 /// Messages of publishers that wait for a stream's task. While it is full, the publisher's connection is not read.
 const INBOX_CAPACITY: usize = 256;
@@ -66,7 +66,7 @@ pub struct Published {
     /// Where its media goes.
     pub inbox: mpsc::Sender<PublisherInput>,
     /// Comes when the stream closes the publisher.
-    pub close: oneshot::Receiver<Reason>,
+    pub close: oneshot::Receiver<PublisherClosed>,
 }
 
 impl Registry {

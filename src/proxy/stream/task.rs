@@ -37,7 +37,7 @@ pub enum PublisherInput {
         /// Its connection.
         publisher: PublisherId,
         /// Told when the stream closes it.
-        close: oneshot::Sender<Reason>,
+        close: oneshot::Sender<PublisherClosed>,
         /// Whether it may.
         answer: oneshot::Sender<Result<(), Reason>>,
     },
@@ -55,6 +55,15 @@ pub enum PublisherInput {
         /// How.
         end: PublisherEnd,
     },
+}
+
+/// Why a stream closes a publisher's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherClosed {
+    /// The class of it.
+    pub reason: Reason,
+    /// What more is known.
+    pub detail: String,
 }
 
 /// What a stream's task is made of.
@@ -84,7 +93,7 @@ struct Running {
     window: Window,
     /// Whether the window has what players have not been shown.
     window_changed: bool,
-    publishers: BTreeMap<PublisherId, oneshot::Sender<Reason>>,
+    publishers: BTreeMap<PublisherId, oneshot::Sender<PublisherClosed>>,
     configurations: BTreeMap<crate::ffmpeg::ladder::Output, OutputConfiguration>,
     meter: SourceMeter,
     started: Instant,
@@ -225,10 +234,10 @@ impl Running {
                     info!(attempt, %reason, "attempt given up");
                     self.task.leases.drop_lease(attempt);
                 }
-                Command::ClosePublisher { publisher, reason } => {
+                Command::ClosePublisher { publisher, reason, detail } => {
                     if let Some(close) = self.publishers.remove(&publisher) {
                         // It may have gone by itself.
-                        let _ = close.send(reason);
+                        let _ = close.send(PublisherClosed { reason, detail });
                     }
                 }
                 Command::Finish { reason } => {

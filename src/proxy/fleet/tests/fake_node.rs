@@ -96,11 +96,14 @@ impl FakeNode {
         Self { proxy, wire }
     }
 
-    /// The lease that is offered next.
+    /// The lease that is offered next. That earlier ones are over is passed over.
     pub(super) async fn lease(&mut self) -> LeaseSpec {
-        match self.wire.receive().await {
-            Some(ProxyMessage::Lease(spec)) => *spec,
-            other => panic!("no lease: {other:?}"),
+        loop {
+            match self.wire.receive().await {
+                Some(ProxyMessage::Lease(spec)) => return *spec,
+                Some(ProxyMessage::Cancel { .. }) => {}
+                other => panic!("no lease: {other:?}"),
+            }
         }
     }
 
