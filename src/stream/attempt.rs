@@ -120,7 +120,7 @@ impl Attempt {
                         self.send(LeaseInput::Media(piece), commands);
                     }
                 }
-                Read::CaughtUp if !section.closed => break,
+                Read::CaughtUp if section.closed.is_none() => break,
                 Read::CaughtUp | Read::SectionEnd => {
                     self.stage = Stage::Finishing;
                     self.send(LeaseInput::EndOfInput, commands);

@@ -26,7 +26,8 @@ use super::take::{SectionStart, Take, TakeEvent};
 
 /// The most sections waiting to be put out. A publisher that changes its configuration faster than that is closed.
 pub const MAX_SECTIONS: usize = 16;
-/// How long an ending stream waits for what has not been put out yet; then it counts as lost.
+/// How long an ending stream waits for what has not been put out yet, and a closed section whose attempts keep failing
+/// holds up the next one; then it counts as lost.
 pub const ENDING_LIMIT: Duration = Duration::from_secs(10);
 /// After a takeover the next one is refused for this long; the time doubles with each takeover ...
 const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
@@ -105,7 +106,8 @@ impl Stream {
             (None, false) => self.delivery.retry.not_before(),
             (Some(_), _) | (None, true) => None,
         };
-        [phase, retry, self.take.as_ref().and_then(Take::next_deadline)].into_iter().flatten().min()
+        let take = self.take.as_ref().and_then(Take::next_deadline);
+        [phase, retry, take, self.hopeless_at()].into_iter().flatten().min()
     }
 
     /// A publisher has proved its key and wants to publish.
@@ -120,7 +122,7 @@ impl Stream {
             if self.settings.takeover == Takeover::Refuse || !self.takeovers.allow(now) {
                 return Err(Reason::AlreadyPublishing);
             }
-            self.close_publisher(Reason::TakenOver, String::new());
+            self.close_publisher(Reason::TakenOver, String::new(), now);
         }
         self.take = Some(Take::new(publisher, round_up_to_millis(self.timeline_end)));
         self.phase = Phase::Live;
@@ -143,7 +145,7 @@ impl Stream {
         if self.take.as_ref().is_none_or(|take| take.publisher() != publisher) {
             return;
         }
-        self.end_take();
+        self.end_take(now);
         self.phase = match end {
             PublisherEnd::Orderly => Phase::Ending(Reason::Unpublished, now + ENDING_LIMIT),
             PublisherEnd::Broken => Phase::Reconnecting(now + self.settings.reconnect_grace),
@@ -153,7 +155,7 @@ impl Stream {
 
     /// The stream is to end: by the API, or because the proxy stops.
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
-        self.close_publisher(reason, String::new());
+        self.close_publisher(reason, String::new(), now);
         if !matches!(self.phase, Phase::Ending(..) | Phase::Over) {
             self.phase = Phase::Ending(reason, now + ENDING_LIMIT);
         }
@@ -245,7 +247,7 @@ impl Stream {
                 "MP3 cannot be copied into HLS segments: use a profile with audio = \"aac:128k\"".to_owned();
             return self.drop_publisher(Reason::UnsupportedCodec, detail, now);
         }
-        self.close_section();
+        self.close_section(now);
         self.next_section += 1;
         let section = Section {
             id: SectionId(self.next_section),
@@ -255,7 +257,7 @@ impl Stream {
             frame_rate: start.frame_rate,
             position: start.position,
             source_end: start.position,
-            closed: false,
+            closed: None,
         };
         if self.sections.is_empty() {
             self.delivery.begin_section(&section);
@@ -263,30 +265,30 @@ impl Stream {
         self.sections.push_back(section);
     }
 
-    fn close_section(&mut self) {
+    fn close_section(&mut self, now: Instant) {
         if let Some(section) = self.sections.back_mut() {
-            section.closed = true;
+            section.closed.get_or_insert(now);
         }
     }
 
-    fn end_take(&mut self) {
+    fn end_take(&mut self, now: Instant) {
         self.take = None;
-        self.close_section();
+        self.close_section(now);
     }
 
     /// Closes the publisher for what it sent: it may come back within the grace time.
     fn drop_publisher(&mut self, reason: Reason, detail: String, now: Instant) {
         if self.take.is_some() {
-            self.close_publisher(reason, detail);
+            self.close_publisher(reason, detail, now);
             self.phase = Phase::Reconnecting(now + self.settings.reconnect_grace);
         }
     }
 
-    fn close_publisher(&mut self, reason: Reason, detail: String) {
+    fn close_publisher(&mut self, reason: Reason, detail: String, now: Instant) {
         if let Some(take) = &self.take {
             let publisher = take.publisher();
             self.commands.push_back(Command::ClosePublisher { publisher, reason, detail });
-            self.end_take();
+            self.end_take(now);
         }
     }
 
@@ -303,7 +305,7 @@ impl Stream {
         if self.phase == Phase::Over {
             return;
         }
-        self.give_up_hopeless();
+        self.give_up_hopeless(now);
         if let Some(section) = self.sections.front() {
             self.delivery.advance(&self.log, section, now);
         } else if let Phase::Ending(reason, _) = self.phase {
@@ -311,18 +313,22 @@ impl Stream {
         }
     }
 
-    /// A section that keeps failing must not hold up the ones behind it, nor the end of the stream.
-    fn give_up_hopeless(&mut self) {
-        let ending = matches!(self.phase, Phase::Ending(..));
-        while let Some(section) = self.sections.front()
-            && section.closed
-            && self.delivery.retry.is_quarantined()
-            && self.delivery.attempt.is_none()
-            && (ending || self.sections.len() > 1)
+    /// A section whose attempts keep failing must not hold up the ones behind it for ever.
+    fn give_up_hopeless(&mut self, now: Instant) {
+        while self.hopeless_at().is_some_and(|at| at <= now)
+            && let Some(section) = self.sections.front()
         {
+            self.delivery.stop(Reason::Superseded);
             self.delivery.ledger.give_up(section.source_end);
             self.next_section();
         }
+    }
+
+    /// When the section in front is given up for the one behind it.
+    fn hopeless_at(&self) -> Option<Instant> {
+        let section = self.sections.front().filter(|_| self.sections.len() > 1)?;
+        let held_back = self.delivery.retry.is_quarantined();
+        section.closed.filter(|_| held_back).map(|closed| closed + ENDING_LIMIT)
     }
 
     fn finish(&mut self, reason: Reason) {

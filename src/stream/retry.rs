@@ -32,28 +32,32 @@ pub struct Retry {
 impl Retry {
     /// An attempt failed on `node`.
     pub fn handle_failure(&mut self, node: Option<Name>, reason: Reason, detail: String, now: Instant) {
+        self.last = Some((reason, detail));
         if reason == Reason::NoNode {
             self.waiting_for_room = true;
             self.not_before = Some(now + PLACE_AGAIN);
-            self.last = Some((reason, detail));
-            return;
+        } else if matches!(reason, Reason::NoSlot | Reason::NodeStopping | Reason::HandshakeTimeout) {
+            // The node did not take it, which says nothing of the stream: the next best, and the same one not too soon.
+            let again = node.as_ref().is_none_or(|node| self.failed_on.contains(node));
+            self.not_before = again.then(|| now + PLACE_AGAIN);
+            self.avoid(node);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.waiting_for_room = false;
+            // FFmpeg may fail for a passing cause: the same node gets a second try. A lost node does not.
+            self.avoid(node.filter(|_| self.failures > 1 || reason == Reason::NodeLost));
+            let doublings = self.failures.checked_sub(FREE_FAILURES + 1);
+            self.not_before = doublings.map(|doublings| now + wait(doublings));
         }
-        self.failures = self.failures.saturating_add(1);
-        self.waiting_for_room = false;
-        // FFmpeg may fail for a passing cause: the same node gets a second try. A lost node does not.
-        let blame =
-            self.failures > 1 || matches!(reason, Reason::NodeLost | Reason::NodeStopping | Reason::NoSlot);
-        if let Some(node) = node.filter(|_| blame) {
-            self.failed_on.retain(|known| *known != node);
-            self.failed_on.push(node);
-            if self.failed_on.len() > MAX_AVOIDED {
-                self.failed_on.remove(0);
-            }
+    }
+
+    fn avoid(&mut self, node: Option<Name>) {
+        let Some(node) = node else { return };
+        self.failed_on.retain(|known| *known != node);
+        self.failed_on.push(node);
+        if self.failed_on.len() > MAX_AVOIDED {
+            self.failed_on.remove(0);
         }
-        let doublings = self.failures.checked_sub(FREE_FAILURES + 1);
-        let wait = |doublings: u32| FIRST_WAIT.saturating_mul(1 << doublings.min(16)).min(LONGEST_WAIT);
-        self.not_before = doublings.map(|doublings| now + wait(doublings));
-        self.last = Some((reason, detail));
     }
 
     /// A node was found.
@@ -63,7 +67,7 @@ impl Retry {
 
     /// Something was committed: all is well.
     pub fn handle_commit(&mut self) {
-        if self.failures > 0 || self.waiting_for_room {
+        if self.last.is_some() {
             *self = Self::default();
         }
     }
@@ -111,6 +115,10 @@ impl Retry {
     }
 }
 
+fn wait(doublings: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << doublings.min(16)).min(LONGEST_WAIT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +155,19 @@ mod tests {
         assert!(retry.is_quarantined());
         retry.handle_commit();
         assert!(!retry.is_quarantined() && retry.allows(now));
+    }
+
+    #[test]
+    fn a_refusal_is_no_failure_of_the_stream() {
+        let now = crate::base::clock::now();
+        let mut retry = Retry::default();
+        failed(&mut retry, Reason::NoSlot, now);
+        assert!(retry.allows(now), "another node may take it at once");
+        failed(&mut retry, Reason::NoSlot, now);
+        assert!(!retry.allows(now) && retry.allows(now + PLACE_AGAIN), "the same one not too soon");
+        (0..20).for_each(|_| failed(&mut retry, Reason::NoSlot, now));
+        assert!(!retry.is_quarantined());
+        assert_eq!(retry.failed_on().len(), 1);
     }
 
     #[test]

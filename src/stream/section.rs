@@ -1,6 +1,8 @@
 //! A section: a stretch of a take with one codec configuration. FFmpeg is started anew for each, and sections are put
 //! out one after the other.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::media::access_unit::AccessUnit;
@@ -37,8 +39,8 @@ pub struct Section {
     pub position: Ticks,
     /// Where its last access unit ends.
     pub source_end: Ticks,
-    /// Whether it will get no more access units.
-    pub closed: bool,
+    /// Since when it gets no more access units.
+    pub closed: Option<Instant>,
 }
 
 /// Appends one FLV tag to `out`, as three pieces so that `payload` is not copied.

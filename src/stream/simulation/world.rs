@@ -12,13 +12,13 @@ use super::transcoder::Transcoder;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
 use crate::stream::command::AttemptFailure;
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
-use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput};
+use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput, OutputInit};
 
 /// Pictures of a schedule: 8 s.
 const PICTURES: u32 = 200;
@@ -58,6 +58,14 @@ enum Event {
     Written(u32),
     Output(u32, LeaseOutput),
     Failed(u32, Option<Name>, Reason),
+}
+
+/// What keeps order on an attempt's link. FFmpeg's pipes do not wait for each other, so audio may come late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Down,
+    Video,
+    Audio,
 }
 
 /// Orders events by time, then by the order in which they were made. A max-heap, so reversed.
@@ -102,8 +110,8 @@ pub struct World {
     alive: [bool; NODES],
     transcoders: BTreeMap<u32, Transcoder>,
     specs: BTreeMap<u32, AttemptSpec>,
-    /// When the last message on each attempt's link arrives: links keep order.
-    links: BTreeMap<(u32, bool), Instant>,
+    /// When the last message of each lane of an attempt arrives: lanes keep order, each for itself.
+    links: BTreeMap<(u32, Lane), Instant>,
     committed: [Committed; RENDITIONS],
     audio: Vec<u32>,
     finished: bool,
@@ -185,11 +193,18 @@ impl World {
     }
 
     /// Sends over an attempt's link, after what was sent before.
-    fn over_link(&mut self, attempt: u32, up: bool, delay: Duration, event: Event) {
-        let link = self.links.entry((attempt, up)).or_insert(self.now);
+    fn over_link(&mut self, attempt: u32, lane: Lane, delay: Duration, event: Event) {
+        let link = self.links.entry((attempt, lane)).or_insert(self.now);
         *link = (*link).max(self.now + delay);
         let delay = *link - self.now;
         self.after(delay, event);
+    }
+
+    /// Sends the last that is heard of an attempt: after everything else.
+    fn last_over_link(&mut self, attempt: u32, delay: Duration, event: Event) {
+        let audio =
+            self.links.get(&(attempt, Lane::Audio)).map_or(Duration::ZERO, |&at| at - self.now.min(at));
+        self.over_link(attempt, Lane::Video, delay.max(audio), event);
     }
 
     /// Runs the schedule to its end and gives the number of reattachments.
@@ -232,9 +247,8 @@ impl World {
                 if let Some(&attempt) = self.transcoders.keys().next() {
                     self.transcoders.remove(&attempt);
                     let end = AttemptEnd { reason: Reason::FfmpegCrashed, detail: String::new() };
-                    self.over_link(
+                    self.last_over_link(
                         attempt,
-                        true,
                         Duration::ZERO,
                         Event::Output(attempt, LeaseOutput::Ended(end)),
                     );
@@ -314,12 +328,7 @@ impl World {
                     .collect();
             }
             let delay = self.dice.millis(0, 800);
-            self.over_link(
-                attempt,
-                true,
-                delay,
-                Event::Failed(attempt, Some(name.clone()), Reason::NodeLost),
-            );
+            self.last_over_link(attempt, delay, Event::Failed(attempt, Some(name.clone()), Reason::NodeLost));
         }
         let absence = self.dice.millis(100, 2_000);
         self.after(absence, Event::NodeReturns(node));
@@ -341,15 +350,31 @@ impl World {
         let Some(transcoder) = self.transcoders.get_mut(&attempt) else { return };
         let outputs = transcoder.feed(input);
         let ack = self.dice.millis(0, 30);
-        self.over_link(attempt, true, Duration::ZERO, Event::Written(attempt));
+        self.over_link(attempt, Lane::Video, Duration::ZERO, Event::Written(attempt));
         if self.faults.poison {
             self.transcoders.remove(&attempt);
             let end = AttemptEnd { reason: Reason::FfmpegExited, detail: "poison".into() };
-            return self.over_link(attempt, true, ack, Event::Output(attempt, LeaseOutput::Ended(end)));
+            return self.last_over_link(attempt, ack, Event::Output(attempt, LeaseOutput::Ended(end)));
         }
         for output in outputs {
-            let delay = self.dice.millis(5, 120);
-            self.over_link(attempt, true, delay, Event::Output(attempt, output));
+            let event = |output| Event::Output(attempt, output);
+            match output {
+                LeaseOutput::Ended(_) => {
+                    let delay = self.dice.millis(5, 120);
+                    self.last_over_link(attempt, delay, event(output));
+                }
+                LeaseOutput::AudioUnit(_) => {
+                    let delay = self.dice.millis(5, 1_500);
+                    self.over_link(attempt, Lane::Audio, delay, event(output));
+                }
+                LeaseOutput::Init(OutputInit { output: Output::Audio, .. }) => {
+                    self.over_link(attempt, Lane::Audio, Duration::ZERO, event(output));
+                }
+                LeaseOutput::Init(_) | LeaseOutput::Fragment(_) | LeaseOutput::Progress(_) => {
+                    let delay = self.dice.millis(5, 120);
+                    self.over_link(attempt, Lane::Video, delay, event(output));
+                }
+            }
         }
     }
 
@@ -360,7 +385,7 @@ impl World {
                 Command::Place { spec, prefer_not } => self.find_node(spec, &prefer_not),
                 Command::Feed { attempt, input } => {
                     let delay = self.dice.millis(0, 15);
-                    self.over_link(attempt, false, delay, Event::Fed(attempt, input));
+                    self.over_link(attempt, Lane::Down, delay, Event::Fed(attempt, input));
                 }
                 Command::Cancel { attempt, .. } => {
                     self.transcoders.remove(&attempt);
