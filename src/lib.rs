@@ -45,7 +45,7 @@
 //!   [`stream::delivery`] starts it; the log itself does not notice
 //! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:
 //!   [`media::track`] names it, [`media::flv`] recognises it, [`media::fmp4`] boxes it
-//! * *when a failing stream is held back*: [`stream::retry`]
+//! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
 
 pub mod base;

@@ -16,7 +16,7 @@ where
     F: FnOnce(CancellationToken) -> R,
     R: Future<Output = anyhow::Result<()>>,
 {
-    crate::base::log::start();
+    let _log = crate::base::log::start();
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -25,7 +25,7 @@ where
     match result {
         Ok(()) => Exit::Done,
         Err(error) => {
-            error!("{error:#}");
+            error!(error = format!("{error:#}"), "headgate failed");
             Exit::Failed
         }
     }

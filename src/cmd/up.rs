@@ -1,13 +1,14 @@
 //! `headgate up`: proxy and nodes on one machine. One node runs in this process; more than one are child processes, so
 //! that one can be killed and the streams are seen to go on. They meet the proxy over the same link as any node.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::process::{Child, Command};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::base::clock;
 use crate::base::shutdown::CancellationToken;
@@ -50,7 +51,7 @@ async fn serve(
     let nodes_stop = CancellationToken::new();
     let tasks = Tasks::new();
     if nodes == 1 {
-        tasks.spawn(node::run(settings, Tasks::new(), nodes_stop.clone()));
+        tasks.spawn(run_node(settings, nodes_stop.clone(), stop.clone()));
     } else {
         for number in 1..=nodes {
             let child = NodeProcess::new(path.as_deref(), &settings.name, number, &listening)?;
@@ -62,6 +63,14 @@ async fn serve(
     nodes_stop.cancel();
     tasks.finish().await;
     result
+}
+
+/// Runs the one node in this process. Without it the proxy is of no use: if it fails, everything stops.
+async fn run_node(settings: node::NodeSettings, nodes_stop: CancellationToken, stop: CancellationToken) {
+    if let Err(error) = node::run(settings, Tasks::new(), nodes_stop).await {
+        error!(error = format!("{error:#}"), "node failed");
+        stop.cancel();
+    }
 }
 
 /// A node as a child process, started again when it ends.
@@ -106,14 +115,11 @@ impl NodeProcess {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that starts nodes as child processes")]
     fn start(&self) -> std::io::Result<Child> {
-        Command::new(&self.program)
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            // A terminal's Ctrl-C is for the parent, which stops its nodes when the streams are done.
-            .process_group(0)
-            .spawn()
+        let mut command = std::process::Command::new(&self.program);
+        // A terminal's Ctrl-C is for the parent, which stops its nodes when the streams are done.
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        node::die_with_us(&mut command);
+        Command::from(command).kill_on_drop(true).spawn()
     }
 }
 

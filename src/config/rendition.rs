@@ -6,6 +6,7 @@ use toml::{Spanned, Value};
 use super::reader::{Key, Reader, Setting};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
+use crate::ffmpeg::args::Encoder;
 use crate::ffmpeg::ladder::{Rendition, VideoOutput};
 
 /// The tallest picture: 8K, which H.264 level 6.2 still covers.
@@ -73,6 +74,15 @@ impl Written {
         }
         let Encoders(encoders) = reader.get(&self.encoder, Encoders(vec![DEFAULT_ENCODER.to_owned()]));
         let Word(preset) = reader.get(&self.preset, Word(DEFAULT_PRESET.to_owned()));
+        let known: Vec<Encoder> = encoders.iter().filter_map(|name| Encoder::by_name(name)).collect();
+        if known.is_empty() {
+            let names: Vec<_> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
+            reader.refuse(self.encoder.place(), format!("must name one of: {}", names.join(", ")));
+        }
+        for encoder in known.iter().filter(|encoder| !encoder.presets().contains(&preset.as_str())) {
+            let problem = format!("{} has the presets {}", encoder.name(), encoder.presets().join(", "));
+            reader.refuse(self.preset.place(), problem);
+        }
         VideoOutput::H264 { encoders, preset }
     }
 }

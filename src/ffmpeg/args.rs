@@ -24,6 +24,24 @@ impl Encoder {
     /// Every encoder there is a row of flags for.
     pub const ALL: &'static [Encoder] = &[Encoder::Libx264];
 
+    /// The presets it has, the fastest first.
+    #[must_use]
+    pub const fn presets(self) -> &'static [&'static str] {
+        match self {
+            Self::Libx264 => &[
+                "ultrafast",
+                "superfast",
+                "veryfast",
+                "faster",
+                "fast",
+                "medium",
+                "slow",
+                "slower",
+                "veryslow",
+            ],
+        }
+    }
+
     /// FFmpeg's name of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -157,6 +175,8 @@ impl Arguments {
         self.words(&["-protocol_whitelist", "pipe"]);
         // Each decoder thread holds one picture back.
         self.words(&["-threads", "2"]);
+        // Damaged input is counted, not a reason to give the stream up (FFmpeg's default ends with status 69 at two thirds).
+        self.words(&["-max_error_rate", "1"]);
         self.words(&["-f", "flv", "-i", "pipe:0"]);
     }
 

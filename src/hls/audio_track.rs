@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::boundaries::Boundaries;
 use super::output::{InitChange, Output};
 use super::video_track::Refused;
-use super::view::OutputView;
-use super::window::AudioSample;
+use super::view::{AUDIO_NAME, OutputView};
+use super::window::{AudioSample, WindowSettings};
+use crate::base::names::Name;
 use crate::media::fmp4::write;
 use crate::media::time::Ticks;
 use crate::media::track::TrackKind;
@@ -32,11 +33,25 @@ pub(super) struct AudioTrack {
     pending_bytes: usize,
     /// Where the committed audio ends, in samples; `None` before the first sample of an init segment.
     end: Option<i64>,
+    /// Whether it joined a stream that had begun without it.
+    late: bool,
 }
 
 impl AudioTrack {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output, sample_rate: 0, pending: VecDeque::new(), pending_bytes: 0, end: None }
+    /// The audio of a stream that has not begun, or that goes on at its newest segment.
+    pub(super) fn joining(settings: &WindowSettings, boundaries: &Boundaries) -> Self {
+        let name: Name = AUDIO_NAME.parse().expect("`audio` is in the alphabet of names");
+        let mut output = Output::new(name, settings);
+        let late = boundaries.open().is_some();
+        if let Some((sequence, start, discontinuities)) = boundaries.open() {
+            (output.sequence, output.start, output.discontinuities) = (sequence, start, discontinuities);
+        }
+        Self { output, sample_rate: 0, pending: VecDeque::new(), pending_bytes: 0, end: None, late }
+    }
+
+    /// Whether players are told of it: one that joined late has nothing to fetch before its first segment.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.late || self.output.has_closed()
     }
 
     /// Where the committed audio ends; `None` before the first sample.

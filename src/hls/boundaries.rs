@@ -46,6 +46,14 @@ impl Boundaries {
         self.positions.back().copied()
     }
 
+    /// The newest segment, whose end is not decided: its sequence number, where it begins, and how many discontinuities
+    /// came before it. `None` before the first fragment.
+    pub(super) fn open(&self) -> Option<(u64, Ticks, u64)> {
+        let sequence = self.first + u64::try_from(self.positions.len().checked_sub(1)?).ok()?;
+        let before = self.discontinuities.iter().filter(|&&at| at < sequence).count();
+        Some((sequence, self.newest()?, self.discontinuities_forgotten + before as u64))
+    }
+
     /// Where segment `sequence` ends, if that is decided.
     pub(super) fn end_of(&self, sequence: u64) -> Option<Ticks> {
         self.start_of(sequence.checked_add(1)?)

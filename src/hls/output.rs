@@ -24,6 +24,8 @@ pub(super) struct Output {
     shortest_measured: Ticks,
     init: Option<Arc<InitSegment>>,
     configuration: Option<Arc<OutputConfiguration>>,
+    /// How many segments have been closed.
+    pub(super) closed: u64,
     /// Media sequence number of the open segment.
     pub(super) sequence: u64,
     /// Where the open segment begins; without meaning before the stream's first boundary.
@@ -61,6 +63,7 @@ impl Output {
             shortest_measured: Ticks(settings.segment_duration.0 / 2),
             init: None,
             configuration: None,
+            closed: 0,
             sequence: settings.first_sequence,
             start: Ticks::ZERO,
             discontinuities: 0,
@@ -110,6 +113,7 @@ impl Output {
             discontinuities_before: self.discontinuities,
         };
         self.measured.add(&segment, self.shortest_measured);
+        self.closed += 1;
         self.sequence = self.sequence.saturating_add(1);
         self.start = segment.end;
         self.discontinuities += u64::from(discontinuity);

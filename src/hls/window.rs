@@ -9,7 +9,7 @@ use super::audio_track::AudioTrack;
 use super::boundaries::Boundaries;
 use super::output::Output;
 use super::video_track::{Refused, VideoTrack};
-use super::view::{AUDIO_NAME, View};
+use super::view::View;
 use crate::base::names::Name;
 use crate::ffmpeg::ladder::Output as OutputId;
 use crate::media::time::{TICKS_PER_SECOND, Ticks};
@@ -60,6 +60,7 @@ pub struct Window {
     settings: WindowSettings,
     boundaries: Boundaries,
     renditions: Vec<VideoTrack>,
+    /// Joins with its first init segment, which may come long after the stream began.
     audio: Option<AudioTrack>,
     ended: bool,
     left_out: u64,
@@ -68,9 +69,8 @@ pub struct Window {
 impl Window {
     /// An empty window for a stream with these renditions, in the ladder's order.
     #[must_use]
-    pub fn new(settings: WindowSettings, renditions: Vec<Name>, has_audio: bool) -> Self {
-        let output = |name| Output::new(name, &settings);
-        let audio_name: Name = AUDIO_NAME.parse().expect("`audio` is in the alphabet of names");
+    pub fn new(settings: WindowSettings, renditions: Vec<Name>) -> Self {
+        let video = |name| VideoTrack::new(Output::new(name, &settings));
         Self {
             settings,
             boundaries: Boundaries::new(
@@ -78,8 +78,8 @@ impl Window {
                 settings.segment_duration,
                 settings.max_segment_duration,
             ),
-            renditions: renditions.into_iter().map(|name| VideoTrack::new(output(name))).collect(),
-            audio: has_audio.then(|| AudioTrack::new(output(audio_name))),
+            renditions: renditions.into_iter().map(video).collect(),
+            audio: None,
             ended: false,
             left_out: 0,
         }
@@ -91,7 +91,10 @@ impl Window {
         let result = match (init.output, &init.configuration) {
             (OutputId::Audio, OutputConfiguration::Audio(_)) => match &mut self.audio {
                 Some(audio) => audio.handle_init(init, &mut self.boundaries),
-                None => Err(Refused),
+                None => {
+                    let audio = self.audio.insert(AudioTrack::joining(&self.settings, &self.boundaries));
+                    audio.handle_init(init, &mut self.boundaries)
+                }
             },
             (OutputId::Rendition(index), OutputConfiguration::Video(_)) => {
                 match self.renditions.get_mut(usize::from(index)) {
@@ -184,8 +187,17 @@ impl Window {
             window: self.settings.window.max(1),
             ended: self.ended,
             renditions: self.renditions.iter().map(VideoTrack::view).collect(),
-            audio: self.audio.as_ref().map(AudioTrack::view),
+            audio: self.audio.as_ref().filter(|track| track.is_shown()).map(AudioTrack::view),
         })
+    }
+
+    /// How many segments have been closed, and whether the stream has ended: players see nothing new as long as this
+    /// stays the same.
+    #[must_use]
+    pub fn progress(&self) -> (u64, bool) {
+        let audio = self.audio.iter().map(|track| &track.output);
+        let outputs = self.renditions.iter().map(|track| &track.output).chain(audio);
+        (outputs.map(|output| output.closed).sum(), self.ended)
     }
 
     /// The first boundary: every output begins at the first fragment's position.

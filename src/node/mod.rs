@@ -55,6 +55,12 @@ pub async fn check(ffmpeg: &Path) -> anyhow::Result<()> {
     ability::version(ffmpeg).await.map(drop)
 }
 
+/// Has the kernel kill the child that `command` starts when this process dies. To be started from async code, not from
+/// `spawn_blocking`.
+pub fn die_with_us(command: &mut std::process::Command) {
+    process::die_with_us(command);
+}
+
 /// Runs a node until `stop`. When this returns no FFmpeg of it is left.
 ///
 /// A proxy that cannot be reached, or refuses, is tried again for as long as the node runs.
@@ -65,6 +71,7 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
     let ability = ability::probe(&settings.ffmpeg).await?;
     let encoders: Vec<String> = ability.encoders.iter().map(|encoder| encoder.name().to_owned()).collect();
     tracing::info!(node = %settings.name, ffmpeg = ability.version, ?encoders, "node started");
+    let name = settings.name.clone();
     let (latest, load) = watch::channel(Load::default());
     tasks.spawn(load::measure(latest, stop.clone()));
     let proxy = connection::Proxy { address: settings.proxy, token: settings.token };
@@ -79,6 +86,6 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
         slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks);
     link::Link { proxy, hello, load, stop }.run(&mut slots).await;
     slots.finish(Reason::NodeStopping).await;
-    tracing::info!("node stopped");
+    tracing::info!(node = %name, "node stopped");
     Ok(())
 }

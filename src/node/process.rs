@@ -147,7 +147,7 @@ fn command(ffmpeg: &Path, arguments: &[String]) -> std::process::Command {
     unsafe_code,
     reason = "code between fork and exec: both calls are plain system calls, nothing is allocated"
 )]
-fn die_with_us(command: &mut std::process::Command) {
+pub(super) fn die_with_us(command: &mut std::process::Command) {
     let us = getpid();
     // SAFETY: the closure makes two async-signal-safe system calls and builds its errors without allocating.
     unsafe {

@@ -34,6 +34,9 @@ use stream::registry::Registry;
 /// How long HTTP and nodes are still served after publishers were told to stop: streams put out what they have.
 const DRAIN: Duration = Duration::from_secs(12);
 
+/// How long players are served after the last stream has ended.
+const LINGER: Duration = Duration::from_secs(3);
+
 /// A proxy with all its ports bound, so that a port in use is known before anything runs.
 #[derive(Debug)]
 pub struct Proxy {
@@ -97,7 +100,7 @@ impl Proxy {
         };
         let fleet = fleet::start(self.fleet, settings, &services, late_stop.clone());
         let registry = Registry::new(&self.config, fleet.clone(), doors.clone(), stop.clone());
-        let meter = Meter::default();
+        let (meter, directory) = (Meter::default(), registry.directory());
         let state = ApiState {
             proxy_id: proxy_id.into(),
             started: clock::now(),
@@ -111,8 +114,13 @@ impl Proxy {
         let door = Door::new(&self.config, registry, meter);
         doors.spawn(ingest::listener::serve_rtmp(self.rtmp, door, doors.clone(), stop.clone()));
         stop.cancelled().await;
+        let was_live = directory.borrow().values().any(|stream| !stream.view.borrow().ended);
         // Bounded: a stream that cannot finish is cut off with the process.
         let _ = tokio::time::timeout(DRAIN, doors.finish()).await;
+        if was_live {
+            // Players that poll every segment duration shall still see the end of the playlist.
+            clock::until(Some(clock::now() + LINGER)).await;
+        }
         late_stop.cancel();
         services.finish().await;
         Ok(())

@@ -59,8 +59,8 @@ pub struct AttemptFailure {
 /// What a stream wants done. Failures come back as inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Find a node for this attempt and attach it; answered by `handle_placed`, `handle_attached` or
-    /// `handle_attempt_failed`.
+    /// Find a node for this attempt and attach it; answered by `handle_placed` and
+    /// `handle_attached`, or by `handle_failed`.
     Place {
         /// What to run.
         spec: AttemptSpec,
@@ -81,22 +81,8 @@ pub enum Command {
         /// Why.
         reason: Reason,
     },
-    /// The configuration of an output for the fragments that follow.
-    CommitInit(OutputInit),
-    /// The one fragment for its position.
-    CommitFragment {
-        /// The fragment.
-        fragment: Fragment,
-        /// Where it ends.
-        end: Ticks,
-    },
-    /// The one audio access unit for its place.
-    CommitAudio {
-        /// Where it stands.
-        place: AudioPlace,
-        /// The coded frame.
-        data: bytes::Bytes,
-    },
+    /// Show this to players.
+    Commit(Commit),
     /// Close a publisher's connection.
     ClosePublisher {
         /// Which one.
@@ -110,5 +96,26 @@ pub enum Command {
     Finish {
         /// Why.
         reason: Reason,
+    },
+}
+
+/// What has been committed: the one output for its place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Commit {
+    /// The configuration of an output, for what follows.
+    Init(OutputInit),
+    /// A fragment.
+    Fragment {
+        /// The fragment.
+        fragment: Fragment,
+        /// Where it ends.
+        end: Ticks,
+    },
+    /// An access unit of audio.
+    Audio {
+        /// Where it stands.
+        place: AudioPlace,
+        /// The coded frame.
+        data: bytes::Bytes,
     },
 }

@@ -57,9 +57,9 @@ impl VideoCommit {
         self.duplicated
     }
 
-    /// The output goes on at `position`, where a new section of the source begins.
+    /// The output goes on at `position`, where a new section of the source begins. It never goes back.
     pub fn begin_section(&mut self, position: Ticks) {
-        self.end = Some(position);
+        self.end = self.end.max(Some(position));
     }
 
     /// Whether everything up to `position` is committed.
@@ -70,9 +70,8 @@ impl VideoCommit {
 
     /// Commits `fragment`, which ends at `end`, or says with `false` that its position is already there.
     pub fn offer(&mut self, fragment: &Fragment, end: Ticks) -> bool {
-        if self.end.is_some_and(|committed| fragment.position + TOLERANCE < committed)
-            || end <= fragment.position
-        {
+        let there = |committed: Ticks| fragment.position + TOLERANCE < committed || end <= committed;
+        if self.end.is_some_and(there) || end <= fragment.position {
             return false;
         }
         if self.last_presentation.is_some_and(|last| fragment.first_presentation <= last) {
@@ -128,12 +127,13 @@ impl AudioCommit {
         Some(Ticks::from_samples(self.end?, self.configuration.as_ref()?.sample_rate))
     }
 
-    /// Whether an access unit that is heard at `time` has been committed: it lies at least half of one before the end.
+    /// Whether everything before the access unit that is heard at `time` has been committed: it begins at most half of one
+    /// after the end.
     #[must_use]
-    pub fn covers(&self, time: Ticks) -> bool {
+    pub fn reaches(&self, time: Ticks) -> bool {
         let (Some(configuration), Some(end)) = (&self.configuration, self.end) else { return false };
         let half = i64::from(configuration.samples_per_access_unit / 2);
-        time.as_samples(configuration.sample_rate) + half < end
+        time.as_samples(configuration.sample_rate) <= end.saturating_add(half)
     }
 
     /// Commits the access unit heard at `time`, or says with `None` that its place is taken.
@@ -146,11 +146,11 @@ impl AudioCommit {
         let at = time.as_samples(configuration.sample_rate);
         let half = i64::from(samples / 2);
         let decode_time = match self.end {
-            Some(end) if at + half < end => return None,
-            Some(end) if at <= end + half => end,
+            Some(end) if at.saturating_add(half) < end => return None,
+            Some(end) if at <= end.saturating_add(half) => end,
             Some(_) | None => at,
         };
-        self.end = Some(decode_time + i64::from(samples));
+        self.end = Some(decode_time.saturating_add(i64::from(samples)));
         self.units += 1;
         Some(AudioPlace { decode_time, samples })
     }
@@ -182,11 +182,6 @@ impl Ledger {
             self.lost += u64::from(oldest);
             self.count -= oldest as usize;
         }
-    }
-
-    /// A picture was accepted that nobody can decode, because no random access point came before it.
-    pub fn refuse(&mut self) {
-        self.undecodable += 1;
     }
 
     /// `access_units` were committed for `position..end` by an attempt whose input began at `input_start`.

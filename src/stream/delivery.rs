@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Output};
+use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::GopLog;
 use crate::media::time::Ticks;
 use crate::wire::message::{
@@ -16,14 +17,16 @@ use crate::wire::message::{
 };
 
 use super::attempt::{Attempt, Fed, Stage};
-use super::command::{AttemptFailure, Command};
+use super::backoff::Backoff;
+use super::command::{AttemptFailure, Command, Commit};
 use super::commit::{AudioCommit, Ledger, VideoCommit};
 use super::resume::{Committed, Start};
-use super::retry::Retry;
 use super::section::Section;
 
 /// How far past the end of the source a fragment may claim to end; beyond it the node is not believed.
 const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
+/// How long FFmpeg may say nothing after it has had all its input.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pictures per second where the source does not say: only decides where very long GOPs are cut.
 const DEFAULT_FRAME_RATE: f64 = 30.0;
 /// Sample rate and size of encoded audio access units.
@@ -63,32 +66,36 @@ pub struct Delivery {
     max_segment_duration: Duration,
     pub(super) renditions: Vec<VideoCommit>,
     pub(super) audio: AudioCommit,
-    pub(super) ledger: Ledger,
+    /// One for each rendition: a picture is lost as soon as one of them lacks it.
+    ledgers: Vec<Ledger>,
+    undecodable_at_once: u64,
     inits: BTreeMap<Output, Bytes>,
     commands: VecDeque<Command>,
     pub(super) attempt: Option<Attempt>,
     pub(super) attempts: u32,
     pub(super) reattachments: u32,
-    pub(super) retry: Retry,
+    pub(super) backoff: Backoff,
     pub(super) failover: Option<Failover>,
 }
 
 impl Delivery {
-    /// Nothing is committed yet.
+    /// Nothing is committed yet. After failures an attempt is held back for at most `longest_wait`.
     #[must_use]
-    pub fn new(ladder: Arc<Ladder>, max_segment_duration: Duration) -> Self {
+    pub fn new(ladder: Arc<Ladder>, max_segment_duration: Duration, longest_wait: Duration) -> Self {
+        let ladder_len = ladder.renditions.len();
         Self {
-            renditions: vec![VideoCommit::default(); ladder.renditions.len()],
+            renditions: vec![VideoCommit::default(); ladder_len],
             ladder,
             max_segment_duration,
             audio: AudioCommit::default(),
-            ledger: Ledger::default(),
+            ledgers: vec![Ledger::default(); ladder_len],
+            undecodable_at_once: 0,
             inits: BTreeMap::new(),
             commands: VecDeque::new(),
             attempt: None,
             attempts: 0,
             reattachments: 0,
-            retry: Retry::default(),
+            backoff: Backoff::new(longest_wait),
             failover: None,
         }
     }
@@ -107,7 +114,7 @@ impl Delivery {
     /// The output goes on with `section`.
     pub fn begin_section(&mut self, section: &Section) {
         self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
-        self.retry = Retry::default();
+        self.backoff.begin_section();
     }
 
     fn committed<'a>(&'a self, section: &Section) -> Committed<'a> {
@@ -122,22 +129,84 @@ impl Delivery {
 
     /// Asks for an attempt where there is none, and feeds the one there is.
     pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant) {
-        if self.attempt.is_none() && self.retry.allows(now) {
+        self.start_attempt(log, section, now);
+        if self.feed(log, section) == Fed::FellOff {
+            self.fail(Reason::FellBehind, String::new(), now);
             self.start_attempt(log, section, now);
         }
-        let Some(attempt) = &mut self.attempt else { return };
-        let fed = attempt.feed(log, section, &mut self.commands);
-        if fed == Fed::FellOff {
-            self.fail(Reason::FellBehind, String::new(), now);
+        if self.attempt.is_none()
+            && let Some(oldest) = log.gops().next()
+        {
+            // Nobody has been given what has left the log, so nobody will bring it.
+            self.give_up(oldest.position());
+        }
+    }
+
+    fn feed(&mut self, log: &GopLog, section: &Section) -> Fed {
+        let attempt = self.attempt.as_mut();
+        attempt.map_or(Fed::Enough, |attempt| attempt.feed(log, section, &mut self.commands))
+    }
+
+    /// A picture was accepted from the publisher.
+    pub fn accept(&mut self, presentation_time: Ticks) {
+        self.ledgers.iter_mut().for_each(|ledger| ledger.accept(presentation_time));
+    }
+
+    /// A picture was accepted that nobody can decode.
+    pub fn refuse(&mut self) {
+        self.undecodable_at_once += 1;
+    }
+
+    /// What has not come out before `end` never will.
+    pub fn give_up(&mut self, end: Ticks) {
+        self.ledgers.iter_mut().for_each(|ledger| ledger.give_up(end));
+    }
+
+    /// Pictures accepted from publishers.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.ledgers.first().map_or(0, Ledger::accepted) + self.undecodable_at_once
+    }
+
+    /// Pictures accepted and never committed in some rendition, for reasons of ours.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.ledgers.iter().map(Ledger::lost).max().unwrap_or(0)
+    }
+
+    /// Pictures that gave no output in a committed span of some rendition.
+    #[must_use]
+    pub fn undecodable(&self) -> u64 {
+        self.ledgers.iter().map(Ledger::undecodable).max().unwrap_or(0) + self.undecodable_at_once
+    }
+
+    /// When [`Delivery::handle_deadline`] wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match &self.attempt {
+            Some(attempt) if attempt.stage == Stage::Finishing => Some(attempt.last_heard + FINISH_TIMEOUT),
+            Some(_) => None,
+            None => self.backoff.not_before(),
+        }
+    }
+
+    /// Time has passed: an FFmpeg that has all its input and says nothing more hangs.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        let finishing = self.attempt.as_ref().is_some_and(|attempt| attempt.stage == Stage::Finishing);
+        if finishing && self.next_deadline().is_some_and(|at| at <= now) {
+            self.fail(Reason::Stalled, "nothing came after the end of input".to_owned(), now);
         }
     }
 
     fn start_attempt(&mut self, log: &GopLog, section: &Section, now: Instant) {
+        if self.attempt.is_some() || !self.backoff.allow(now) {
+            return;
+        }
         let Some(start) = self.committed(section).start(log, section) else { return };
         self.attempts += 1;
         let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
-        self.commands.push_back(Command::Place { spec, prefer_not: self.retry.failed_on().to_vec() });
+        self.commands.push_back(Command::Place { spec, prefer_not: self.backoff.avoided(now) });
     }
 
     fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
@@ -166,7 +235,6 @@ impl Delivery {
         let Some(attempt) = self.current(number, now) else { return };
         attempt.stage = Stage::Placed;
         attempt.node = Some(node.clone());
-        self.retry.handle_placed();
         if let Some(failover) = &mut self.failover
             && failover.recovery.is_none()
         {
@@ -216,7 +284,7 @@ impl Delivery {
             }
             LeaseOutput::Progress(_) => Ok(()),
             LeaseOutput::Fragment(fragment) => self.handle_fragment(fragment, section, now),
-            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit),
+            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit, section),
             LeaseOutput::Ended(end) => return self.handle_ended(end, section, now),
         };
         if let Err(detail) = taken {
@@ -239,40 +307,51 @@ impl Delivery {
         let end = match fragment.end {
             Some(end) => end,
             None if attempt.stage == Stage::Finishing => {
-                section.source_end.max(fragment.last_presentation + Ticks(1))
+                section.video_end.max(fragment.last_presentation + Ticks(1))
             }
             None => return Err("last fragment before the end of input"),
         };
-        if end > section.source_end + MAX_CLAIM {
+        if end > section.video_end + MAX_CLAIM {
             return Err("fragment ends after its source");
+        }
+        let (first, last) = (fragment.first_presentation, fragment.last_presentation);
+        if first + MAX_CLAIM < fragment.position || last < first || last > end + MAX_CLAIM {
+            return Err("pictures of a fragment lie outside of it");
+        }
+        if fragment.access_units as usize > MAX_FRAGMENT_ACCESS_UNITS {
+            return Err("fragment with too many access units");
         }
         if !rendition.offer(&fragment, end) {
             return Ok(());
         }
         commit_init(&mut self.inits, init, &mut self.commands);
-        if index == 0 {
-            self.ledger.settle(fragment.position, end, fragment.access_units, attempt.input_start);
-        }
-        self.commands.push_back(Command::CommitFragment { fragment, end });
-        self.retry.handle_commit();
+        self.ledgers[index].settle(fragment.position, end, fragment.access_units, attempt.input_start);
+        self.commands.push_back(Command::Commit(Commit::Fragment { fragment, end }));
+        self.backoff.handle_commit();
         if let Some(failover) = self.failover.as_mut().filter(|failover| failover.recovery.is_none()) {
             failover.recovery = Some(now.saturating_duration_since(failover.noticed));
         }
         Ok(())
     }
 
-    fn handle_audio(&mut self, unit: AudioUnit) -> Result<(), &'static str> {
+    fn handle_audio(&mut self, unit: AudioUnit, section: &Section) -> Result<(), &'static str> {
+        if unit.presentation_time > section.source_end + MAX_CLAIM {
+            return Err("audio after the end of its source");
+        }
         let attempt = self.attempt.as_ref().ok_or("no attempt")?;
         let init = attempt.init(Output::Audio).ok_or("audio before its init segment")?;
         let OutputConfiguration::Audio(configuration) = &init.configuration else {
             return Err("audio with a video configuration");
         };
+        if configuration.sample_rate == 0 || configuration.samples_per_access_unit == 0 {
+            return Err("audio without samples");
+        }
         if self.inits.get(&Output::Audio) != Some(&init.segment) {
             self.audio.configure(configuration);
         }
         if let Some(place) = self.audio.offer(unit.presentation_time) {
             commit_init(&mut self.inits, init, &mut self.commands);
-            self.commands.push_back(Command::CommitAudio { place, data: unit.data });
+            self.commands.push_back(Command::Commit(Commit::Audio { place, data: unit.data }));
         }
         Ok(())
     }
@@ -281,7 +360,7 @@ impl Delivery {
         let finished = self.attempt.as_ref().is_some_and(|attempt| attempt.stage == Stage::Finishing);
         if end.reason == Reason::Completed && finished {
             self.attempt = None;
-            self.ledger.settle_section(section.source_end);
+            self.ledgers.iter_mut().for_each(|ledger| ledger.settle_section(section.video_end));
             return Outcome::SectionDone;
         }
         // FFmpeg that ends well in the middle of its input has not done what it was asked for.
@@ -320,7 +399,7 @@ impl Delivery {
                 recovery: None,
             });
         }
-        self.retry.handle_failure(attempt.node, reason, detail, now);
+        self.backoff.handle_failure(attempt.node, reason, detail, now);
     }
 
     /// Gives the attempt up because the stream is over.
@@ -342,6 +421,6 @@ impl Delivery {
 fn commit_init(inits: &mut BTreeMap<Output, Bytes>, init: &OutputInit, commands: &mut VecDeque<Command>) {
     if inits.get(&init.output) != Some(&init.segment) {
         inits.insert(init.output, init.segment.clone());
-        commands.push_back(Command::CommitInit(init.clone()));
+        commands.push_back(Command::Commit(Commit::Init(init.clone())));
     }
 }

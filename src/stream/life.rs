@@ -4,7 +4,7 @@
 //! All state is a value; `now` is an argument; what is to be done comes out as [`Command`]s, and its failures come back
 //! as inputs. States ([`Phase`]): *live* while a publisher is there, *reconnecting* until the grace time is over, *ending*
 //! while what is there is put out, *over*. Bounds: the GOP log's, [`MAX_SECTIONS`], [`ENDING_LIMIT`], those of
-//! [`super::take`], [`super::attempt`], [`super::retry`] and [`super::commit`].
+//! [`super::take`], [`super::attempt`], [`super::backoff`] and [`super::commit`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::Ladder;
+use crate::media::access_unit::AccessUnit;
 use crate::media::flv::Tag;
 use crate::media::gop::{GopLog, GopLogLimits, SectionId};
 use crate::media::time::Ticks;
@@ -29,6 +30,12 @@ pub const MAX_SECTIONS: usize = 16;
 /// How long an ending stream waits for what has not been put out yet, and a closed section whose attempts keep failing
 /// holds up the next one; then it counts as lost.
 pub const ENDING_LIMIT: Duration = Duration::from_secs(10);
+/// Bounds of how long a failing stream's attempts may be held back.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
+/// See [`SHORTEST_PATIENCE`].
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a new stream waits for the publisher that it was opened for.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a takeover the next one is refused for this long; the time doubles with each takeover ...
 const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
 /// ... up to this, and is forgotten after as long without one.
@@ -37,6 +44,8 @@ const LONGEST_TAKEOVER_PAUSE: Duration = Duration::from_secs(60);
 /// Where a stream is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Nobody has published yet; somebody is about to, until then.
+    Opening(Instant),
     /// A publisher is there.
     Live,
     /// The publisher is gone and may come back until then.
@@ -65,8 +74,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream whose timeline begins at `start` (wall clock, a whole millisecond). It waits for its first publisher as for
-    /// one that comes back.
+    /// A stream whose timeline begins at `start` (wall clock, a whole millisecond).
     #[must_use]
     pub fn new(
         settings: StreamSettings,
@@ -75,13 +83,15 @@ impl Stream {
         start: Ticks,
         now: Instant,
     ) -> Self {
+        // Several attempts fit into what the log holds.
+        let longest_wait = (duration_of(log.max_duration) / 6).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         Self {
-            delivery: Delivery::new(ladder, settings.max_segment_duration),
+            delivery: Delivery::new(ladder, settings.max_segment_duration, longest_wait),
             log: GopLog::new(log),
             sections: VecDeque::new(),
             next_section: 0,
             take: None,
-            phase: Phase::Reconnecting(now + settings.reconnect_grace),
+            phase: Phase::Opening(now + OPENING_TIMEOUT),
             timeline_end: start,
             takeovers: Takeovers::default(),
             commands: VecDeque::new(),
@@ -99,24 +109,27 @@ impl Stream {
     pub fn next_deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Live => None,
-            Phase::Reconnecting(until) | Phase::Ending(_, until) => Some(until),
+            Phase::Opening(until) | Phase::Reconnecting(until) | Phase::Ending(_, until) => Some(until),
             Phase::Over => return None,
         };
-        let retry = match (&self.delivery.attempt, self.sections.is_empty()) {
-            (None, false) => self.delivery.retry.not_before(),
-            (Some(_), _) | (None, true) => None,
-        };
+        let delivery = self.delivery.next_deadline().filter(|_| !self.sections.is_empty());
         let take = self.take.as_ref().and_then(Take::next_deadline);
-        [phase, retry, take, self.hopeless_at()].into_iter().flatten().min()
+        [phase, delivery, take, self.hopeless_at()].into_iter().flatten().min()
     }
 
     /// A publisher has proved its key and wants to publish.
     ///
     /// # Errors
-    /// [`Reason::AlreadyPublishing`] where the publisher that is there keeps the stream; [`Reason::Ended`] when it is over.
+    /// [`Reason::AlreadyPublishing`] where the publisher that is there keeps the stream; [`Reason::Ended`] when it is over,
+    /// and the reason for which it is being ended if that was ordered. One that ends because its publisher went may be
+    /// taken up again.
     pub fn handle_publish(&mut self, publisher: PublisherId, now: Instant) -> Result<(), Reason> {
-        if self.phase == Phase::Over {
-            return Err(Reason::Ended);
+        match self.phase {
+            Phase::Over => return Err(Reason::Ended),
+            Phase::Ending(reason, _) if !matches!(reason, Reason::Unpublished | Reason::GraceExpired) => {
+                return Err(reason);
+            }
+            Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) => {}
         }
         if self.take.is_some() {
             if self.settings.takeover == Takeover::Refuse || !self.takeovers.allow(now) {
@@ -169,12 +182,13 @@ impl Stream {
             self.handle_take_events(now);
         }
         match self.phase {
-            Phase::Reconnecting(until) if until <= now => {
+            Phase::Opening(until) | Phase::Reconnecting(until) if until <= now => {
                 self.phase = Phase::Ending(Reason::GraceExpired, now + ENDING_LIMIT);
             }
             Phase::Ending(reason, until) if until <= now => self.finish(reason),
-            Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) | Phase::Over => {}
+            Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) | Phase::Over => {}
         }
+        self.delivery.handle_deadline(now);
         self.advance(now);
     }
 
@@ -214,40 +228,55 @@ impl Stream {
     }
 
     fn handle_take_events(&mut self, now: Instant) {
-        while let Some(event) = self.take.as_mut().and_then(Take::next_event) {
-            match event {
-                TakeEvent::SectionBegins(start) => self.open_section(start, now),
-                TakeEvent::Unit(unit) => {
-                    let (Some(take), Some(section)) = (&self.take, self.sections.back_mut()) else { return };
-                    if unit.track == TrackKind::Video {
-                        self.delivery.ledger.accept(unit.presentation_time);
-                    }
-                    section.source_end = section.source_end.max(take.end());
-                    self.timeline_end = self.timeline_end.max(section.source_end);
-                    self.log.append(unit, section.id);
-                }
-                TakeEvent::Undecodable => self.delivery.ledger.refuse(),
-                TakeEvent::NoRandomAccessPoint => {
-                    let detail = "12 s of media without a picture at which decoding can begin".to_owned();
-                    self.drop_publisher(Reason::NoRandomAccessPoint, detail, now);
-                }
-            }
+        let Some(mut take) = self.take.take() else { return };
+        let taken = self.take_in(&mut take, now);
+        self.take = Some(take);
+        if let Err((reason, detail)) = taken {
+            self.drop_publisher(reason, detail.to_owned(), now);
         }
     }
 
-    fn open_section(&mut self, start: SectionStart, now: Instant) {
-        if self.sections.len() == MAX_SECTIONS {
-            let detail = "the codec configuration changes faster than it can be put out".to_owned();
-            return self.drop_publisher(Reason::LimitExceeded, detail, now);
+    /// Takes in what `take` has found. An error says why its publisher is to be closed.
+    fn take_in(&mut self, take: &mut Take, now: Instant) -> Result<(), (Reason, &'static str)> {
+        while let Some(event) = take.next_event() {
+            match event {
+                TakeEvent::SectionBegins(start) => self.open_section(start, now)?,
+                TakeEvent::Unit(unit) => self.append(unit, take),
+                TakeEvent::Undecodable => self.delivery.refuse(),
+                TakeEvent::NoRandomAccessPoint => {
+                    let detail = "media came for long without a picture at which decoding can begin";
+                    return Err((Reason::NoRandomAccessPoint, detail));
+                }
+            }
         }
-        if self.delivery.copies_audio()
-            && start.audio.as_ref().is_some_and(|audio| audio.codec == AudioCodec::Mp3)
-        {
-            let detail =
-                "MP3 cannot be copied into HLS segments: use a profile with audio = \"aac:128k\"".to_owned();
-            return self.drop_publisher(Reason::UnsupportedCodec, detail, now);
+        Ok(())
+    }
+
+    fn append(&mut self, unit: AccessUnit, take: &Take) {
+        let Some(section) = self.sections.back_mut() else { return };
+        if unit.track == TrackKind::Video {
+            self.delivery.accept(unit.presentation_time);
+            section.video_end = section.video_end.max(take.video_end());
+        }
+        section.source_end = section.source_end.max(take.end());
+        self.timeline_end = self.timeline_end.max(take.end());
+        self.log.append(unit, section.id);
+    }
+
+    fn open_section(&mut self, start: SectionStart, now: Instant) -> Result<(), (Reason, &'static str)> {
+        if self.sections.len() == MAX_SECTIONS {
+            let detail = "the codec configuration changes faster than it can be put out";
+            return Err((Reason::LimitExceeded, detail));
+        }
+        let is_mp3 = start.audio.as_ref().is_some_and(|audio| audio.codec == AudioCodec::Mp3);
+        if is_mp3 && self.delivery.copies_audio() {
+            let detail = "MP3 cannot be copied into HLS segments: use a profile with audio = \"aac:128k\"";
+            return Err((Reason::UnsupportedCodec, detail));
         }
         self.close_section(now);
+        if let Some(before) = self.sections.back_mut() {
+            before.video_end = before.video_end.min(start.position);
+        }
         self.next_section += 1;
         let section = Section {
             id: SectionId(self.next_section),
@@ -257,12 +286,14 @@ impl Stream {
             frame_rate: start.frame_rate,
             position: start.position,
             source_end: start.position,
+            video_end: start.position,
             closed: None,
         };
         if self.sections.is_empty() {
             self.delivery.begin_section(&section);
         }
         self.sections.push_back(section);
+        Ok(())
     }
 
     fn close_section(&mut self, now: Instant) {
@@ -272,7 +303,11 @@ impl Stream {
     }
 
     fn end_take(&mut self, now: Instant) {
-        self.take = None;
+        if let Some(mut take) = self.take.take() {
+            take.handle_end();
+            // Its last words are put out with it; whatever is wrong with them closes nobody any more.
+            let _ = self.take_in(&mut take, now);
+        }
         self.close_section(now);
     }
 
@@ -306,6 +341,7 @@ impl Stream {
             return;
         }
         self.give_up_hopeless(now);
+        self.give_up_vanished();
         if let Some(section) = self.sections.front() {
             self.delivery.advance(&self.log, section, now);
         } else if let Phase::Ending(reason, _) = self.phase {
@@ -319,7 +355,18 @@ impl Stream {
             && let Some(section) = self.sections.front()
         {
             self.delivery.stop(Reason::Superseded);
-            self.delivery.ledger.give_up(section.source_end);
+            self.delivery.give_up(section.video_end);
+            self.next_section();
+        }
+    }
+
+    /// A closed section whose GOPs have all left the log can never be put out.
+    fn give_up_vanished(&mut self) {
+        while self.delivery.attempt.is_none()
+            && let Some(section) = self.sections.front().filter(|section| section.closed.is_some())
+            && !self.log.gops().any(|gop| gop.section() == section.id)
+        {
+            self.delivery.give_up(section.video_end);
             self.next_section();
         }
     }
@@ -327,17 +374,21 @@ impl Stream {
     /// When the section in front is given up for the one behind it.
     fn hopeless_at(&self) -> Option<Instant> {
         let section = self.sections.front().filter(|_| self.sections.len() > 1)?;
-        let held_back = self.delivery.retry.is_quarantined();
+        let held_back = self.delivery.backoff.is_quarantined();
         section.closed.filter(|_| held_back).map(|closed| closed + ENDING_LIMIT)
     }
 
     fn finish(&mut self, reason: Reason) {
         self.delivery.stop(reason);
-        self.delivery.ledger.give_up(Ticks(i64::MAX));
+        self.delivery.give_up(Ticks(i64::MAX));
         self.sections.clear();
         self.phase = Phase::Over;
         self.commands.push_back(Command::Finish { reason });
     }
+}
+
+fn duration_of(ticks: Ticks) -> Duration {
+    Duration::from_millis(u64::try_from(ticks.as_millis()).unwrap_or(0))
 }
 
 fn round_up_to_millis(time: Ticks) -> Ticks {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! publisher ─ tags ─► take ─ access units ─► GOP log ─ (cursor) ─► attempt ─ fragments ─► commit ─► the one output
-//!                       └── sections ──────────────────────────────┘  (retry, resume)
+//!                       └── sections ──────────────────────────────┘  (backoff, resume)
 //! ```
 //!
 //! * [`life`]: the stream as a whole, its phases; composes the rest.
@@ -12,18 +12,18 @@
 //! * [`attempt`]: one FFmpeg run: its place in the log, its window.
 //! * [`resume`]: where an attempt begins (warm-up) and which GOPs may leave the log.
 //! * [`commit`]: each position exactly once, per rendition and for audio; what was lost.
-//! * [`retry`]: when the next attempt may start, and where not.
+//! * [`backoff`]: when the next attempt may start, and where not.
 //! * [`command`]: what goes in and comes out.
 //! * [`report`]: the stream as stats show it.
 
 pub mod attempt;
+pub mod backoff;
 pub mod command;
 pub mod commit;
 pub mod delivery;
 pub mod life;
 pub mod report;
 pub mod resume;
-pub mod retry;
 pub mod section;
 pub mod take;
 

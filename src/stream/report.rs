@@ -99,18 +99,18 @@ impl Stream {
             node: delivery.attempt.as_ref().and_then(|attempt| attempt.node.clone()),
             attempts: delivery.attempts,
             reattachments: delivery.reattachments,
-            last_failure: delivery.retry.last_failure().cloned(),
+            last_failure: delivery.backoff.last_failure().cloned(),
             video: section.map(|section| section.video.clone()),
             audio: section.and_then(|section| section.audio.clone()),
             frame_rate: section.and_then(|section| section.frame_rate),
             gop: gop.map(|gop| Duration::from_millis(u64::try_from(gop.as_millis()).unwrap_or(0))),
-            source_frames: delivery.ledger.accepted(),
+            source_frames: delivery.accepted(),
             source_end: self.timeline_end,
             committed_end: delivery.committed_end(),
             renditions: delivery.renditions.clone(),
-            frames_lost: delivery.ledger.lost(),
+            frames_lost: delivery.lost(),
             frames_duplicated: delivery.renditions.iter().map(VideoCommit::duplicated).sum(),
-            frames_undecodable: delivery.ledger.undecodable(),
+            frames_undecodable: delivery.undecodable(),
             log_gops: self.log.len(),
             log_bytes: self.log.bytes(),
             log_duration: self.log.duration(),
@@ -131,9 +131,9 @@ impl Stream {
         });
         match self.phase {
             Phase::Reconnecting(_) => State::Reconnecting,
-            _ if self.delivery.retry.is_quarantined() => State::Quarantined,
+            _ if self.delivery.backoff.is_quarantined() => State::Quarantined,
             _ if running => State::Live,
-            Phase::Live | Phase::Ending(..) | Phase::Over => State::Waiting,
+            Phase::Opening(_) | Phase::Live | Phase::Ending(..) | Phase::Over => State::Waiting,
         }
     }
 }

@@ -37,8 +37,10 @@ pub struct Section {
     pub frame_rate: Option<f64>,
     /// Presentation time of its first picture.
     pub position: Ticks,
-    /// Where its last access unit ends.
+    /// Where its last access unit ends, of any track.
     pub source_end: Ticks,
+    /// Where its last picture ends: at the latest where the next section begins.
+    pub video_end: Ticks,
     /// Since when it gets no more access units.
     pub closed: Option<Instant>,
 }

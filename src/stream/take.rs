@@ -30,8 +30,10 @@ pub const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_EARLY_AUDIO: usize = 128;
 /// A longer step forward of a track's clock is a jump of the sender's clock, not time that passed.
 const MAX_STEP: Ticks = Ticks::from_millis(10_000);
-/// A longer step back is one too.
-const MAX_STEP_BACK: Ticks = Ticks::from_millis(1_000);
+/// A longer step back is one too. A shorter one is a sender's rounding: the time stands still for it.
+const MAX_STEP_BACK: Ticks = Ticks::from_millis(100);
+/// A picture shown outside of this, counted from its decoding, is damaged: H.264 reorders at most 16 pictures.
+const COMPOSITION_OFFSETS_MS: std::ops::RangeInclusive<i32> = -1_000..=10_000;
 /// Where the length of an access unit is not known: a picture at 30 a second, in whole milliseconds.
 const DEFAULT_STEP: Ticks = Ticks::from_millis(33);
 
@@ -162,7 +164,18 @@ impl Take {
     /// Where the last access unit of the take ends; the anchor before the first.
     #[must_use]
     pub fn end(&self) -> Ticks {
-        self.clock.end
+        self.clock.end()
+    }
+
+    /// Where the last picture of the take ends; the anchor before the first.
+    #[must_use]
+    pub fn video_end(&self) -> Ticks {
+        self.clock.video_end
+    }
+
+    /// The publisher has gone: a section that still waits for its tracks begins with what there is.
+    pub fn handle_end(&mut self) {
+        self.begin_what_is_held();
     }
 
     /// What the next call of [`Take::handle_tag`] or [`Take::handle_deadline`] has found; call until `None`.
@@ -221,7 +234,9 @@ impl Take {
         match tolerate(flv::read_video(&tag.payload))? {
             Some(VideoBody::Configuration { record, .. }) => {
                 if self.preamble.video.as_ref() != Some(&tag.payload) {
-                    self.video = Some(h264::read_configuration(record)?);
+                    let video = h264::read_configuration(record)?;
+                    self.begin_what_is_held();
+                    self.video = Some(video);
                     self.preamble.video = Some(tag.payload.clone());
                     self.mark_stale();
                 }
@@ -235,9 +250,13 @@ impl Take {
                     RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
                     RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
                 };
-                let decode_time = self.clock.place_video(tag.timestamp_ms);
-                let presentation_time = decode_time + Ticks::from_millis(i64::from(composition_offset_ms));
-                self.clock.extend(presentation_time + self.clock.video_step);
+                if !COMPOSITION_OFFSETS_MS.contains(&composition_offset_ms) {
+                    self.events.push_back(TakeEvent::Undecodable);
+                    return Ok(());
+                }
+                let offset = Ticks::from_millis(i64::from(composition_offset_ms));
+                let (decode_time, presentation_time) =
+                    self.clock.place_video(tag.timestamp_ms, offset, random_access);
                 let payload = tag.payload.clone();
                 let track = TrackKind::Video;
                 let unit = AccessUnit { track, decode_time, presentation_time, random_access, payload };
@@ -253,7 +272,11 @@ impl Take {
         match tolerate(flv::read_audio(&tag.payload))? {
             Some(AudioBody::Configuration { record, .. }) => {
                 if self.preamble.audio.as_ref() != Some(&tag.payload) {
-                    self.audio = Some(aac::read_configuration(record)?);
+                    let audio = aac::read_configuration(record)?;
+                    if self.audio.is_some() {
+                        self.begin_what_is_held();
+                    }
+                    self.audio = Some(audio);
                     self.preamble.audio = Some(tag.payload.clone());
                     self.mark_stale();
                 }
@@ -261,12 +284,14 @@ impl Take {
             Some(AudioBody::AccessUnit { codec, data }) => {
                 if codec == AudioCodec::Mp3 && self.audio.is_none() {
                     self.audio = mp3::read_configuration(data).ok();
-                    self.mark_stale();
+                    if self.audio.is_some() {
+                        self.mark_stale();
+                    }
                 }
                 let Some(audio) = &self.audio else { return Ok(()) };
                 let time = self.clock.place_audio(tag.timestamp_ms);
                 let samples = i64::from(audio.samples_per_access_unit);
-                self.clock.extend(time + Ticks::from_samples(samples, audio.sample_rate));
+                self.clock.extend_audio(time + Ticks::from_samples(samples, audio.sample_rate));
                 let unit = AccessUnit {
                     track: TrackKind::Audio,
                     decode_time: time,
@@ -279,6 +304,13 @@ impl Take {
             Some(AudioBody::Empty) | None => {}
         }
         Ok(())
+    }
+
+    /// What is held was coded with the configuration that is there now, before another one comes.
+    fn begin_what_is_held(&mut self) {
+        if matches!(self.gate, Gate::Probing(_)) {
+            self.begin_section();
+        }
     }
 
     fn mark_stale(&mut self) {
@@ -337,6 +369,7 @@ impl Take {
     }
 
     fn begin_section(&mut self) {
+        self.place_after_anchor();
         let (Some(video), Some(first)) = (self.video.clone(), self.held.first()) else { return };
         let frame_rate = self.metadata.frame_rate.or(video.frame_rate);
         let position = first.presentation_time;
@@ -352,6 +385,20 @@ impl Take {
     }
 }
 
+impl Take {
+    /// The take's first message need not be its earliest: audio may come before a picture that is shown first. All that
+    /// is held moves on, so that nothing lies before the anchor.
+    fn place_after_anchor(&mut self) {
+        let units = || self.held.iter().chain(&self.early_audio);
+        let earliest = units().map(|unit| unit.decode_time.min(unit.presentation_time)).min();
+        let Some(missing) = earliest.and_then(|earliest| self.clock.settle_anchor(earliest)) else { return };
+        for unit in self.held.iter_mut().chain(&mut self.early_audio) {
+            unit.decode_time = unit.decode_time + missing;
+            unit.presentation_time = unit.presentation_time + missing;
+        }
+    }
+}
+
 /// Maps the sender's clock to the timeline. Both tracks share one shift, so they move together.
 #[derive(Debug)]
 struct TakeClock {
@@ -359,26 +406,54 @@ struct TakeClock {
     /// Timeline minus sender's clock; unknown before the first access unit.
     shift: Option<Ticks>,
     anchor: Ticks,
+    /// Whether nothing may be moved any more, because a section has begun.
+    settled: bool,
     last_video: Option<Ticks>,
     last_audio: Option<Ticks>,
     video_step: Ticks,
-    end: Ticks,
+    /// The latest presentation time of a picture.
+    last_shown: Option<Ticks>,
+    video_end: Ticks,
+    audio_end: Ticks,
 }
 
 impl TakeClock {
     fn new(anchor: Ticks) -> Self {
-        let unwrapper = MillisUnwrapper::default();
-        let (last_video, last_audio) = (None, None);
-        Self { unwrapper, shift: None, anchor, last_video, last_audio, video_step: DEFAULT_STEP, end: anchor }
+        Self {
+            unwrapper: MillisUnwrapper::default(),
+            shift: None,
+            anchor,
+            settled: false,
+            last_video: None,
+            last_audio: None,
+            video_step: DEFAULT_STEP,
+            last_shown: None,
+            video_end: anchor,
+            audio_end: anchor,
+        }
     }
 
-    fn place_video(&mut self, timestamp_ms: u32) -> Ticks {
-        let time = self.place(timestamp_ms, self.last_video, self.video_step);
+    /// Decode and presentation time of a picture, which is shown `offset` after it is decoded.
+    fn place_video(&mut self, timestamp_ms: u32, offset: Ticks, random_access: bool) -> (Ticks, Ticks) {
+        let mut time = self.place(timestamp_ms, self.last_video, self.video_step);
+        // What comes at a random access point is shown after all that came before, or its position would go back.
+        let overlap = self
+            .last_shown
+            .map(|last| last - (time + offset))
+            .filter(|&by| random_access && by >= Ticks::ZERO);
+        if let Some(by) = overlap {
+            let by = by + self.video_step;
+            time = time + by;
+            self.shift = self.shift.map(|shift| shift + by);
+        }
         if let Some(last) = self.last_video.filter(|&last| last < time) {
             self.video_step = (time - last).min(Ticks::from_millis(1000));
         }
         self.last_video = Some(time);
-        time
+        let shown = time + offset;
+        self.last_shown = self.last_shown.max(Some(shown));
+        self.video_end = self.video_end.max(shown + self.video_step);
+        (time, shown)
     }
 
     fn place_audio(&mut self, timestamp_ms: u32) -> Ticks {
@@ -387,22 +462,40 @@ impl TakeClock {
         time
     }
 
-    /// The timeline's time of `timestamp_ms`. A jump of the sender's clock moves the shift, so that the track goes on
-    /// one `step` after its `last` time.
+    /// The timeline's time of `timestamp_ms`, never before the track's `last` time. A jump of the sender's clock moves the
+    /// shift, so that the track goes on one `step` after it.
     fn place(&mut self, timestamp_ms: u32, last: Option<Ticks>, step: Ticks) -> Ticks {
         let raw = Ticks::from_millis(self.unwrapper.unwrap(timestamp_ms));
         let shift = *self.shift.get_or_insert(self.anchor - raw);
         let time = raw + shift;
-        match last {
-            Some(last) if time - last > MAX_STEP || last - time > MAX_STEP_BACK => {
-                self.shift = Some(last + step - raw);
-                last + step
-            }
-            Some(_) | None => time,
+        let Some(last) = last else { return time };
+        if time - last > MAX_STEP || last - time > MAX_STEP_BACK {
+            self.shift = Some(last + step - raw);
+            return last + step;
         }
+        time.max(last)
     }
 
-    fn extend(&mut self, end: Ticks) {
-        self.end = self.end.max(end);
+    fn extend_audio(&mut self, end: Ticks) {
+        self.audio_end = self.audio_end.max(end);
+    }
+
+    fn end(&self) -> Ticks {
+        self.video_end.max(self.audio_end)
+    }
+
+    /// Moves the take so that its `earliest` time is not before the anchor, and says by how much; only before the first
+    /// section.
+    fn settle_anchor(&mut self, earliest: Ticks) -> Option<Ticks> {
+        let missing = self.anchor - earliest;
+        if std::mem::replace(&mut self.settled, true) || missing <= Ticks::ZERO {
+            return None;
+        }
+        self.shift = self.shift.map(|shift| shift + missing);
+        let moved = [&mut self.last_video, &mut self.last_audio, &mut self.last_shown];
+        moved.into_iter().flatten().for_each(|time| *time = *time + missing);
+        self.video_end = self.video_end + missing;
+        self.audio_end = self.audio_end + missing;
+        Some(missing)
     }
 }

@@ -55,7 +55,7 @@ fn audio_init(bytes: &'static [u8]) -> OutputInit {
 /// A window with `renditions` renditions, and audio or not, whose init segments have come.
 fn window(renditions: u8, has_audio: bool) -> Window {
     let names = (0..renditions).map(|index| format!("r{index}").parse().expect("a name")).collect();
-    let mut window = Window::new(settings(), names, has_audio);
+    let mut window = Window::new(settings(), names);
     (0..renditions).for_each(|index| window.handle_init(video_init(index, b"init")));
     if has_audio {
         window.handle_init(audio_init(b"init"));

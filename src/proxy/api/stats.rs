@@ -82,6 +82,10 @@ pub struct StreamStats {
     pub gop_log: GopLogStats,
     /// The last failover, if there was one.
     pub last_failover: Option<FailoverStats>,
+    /// Why the last attempt failed, as long as nothing has been committed since.
+    pub last_failure: Option<FailureStats>,
+    /// Committed fragments and access units of audio that could not be listed: 0, or a fault of ours.
+    pub left_out: u64,
     /// The outputs.
     pub renditions: Vec<RenditionStats>,
     /// Seconds since its first publish.
@@ -167,6 +171,15 @@ pub struct FailoverStats {
     pub recovered_ms: Option<u64>,
     /// When, in milliseconds since the Unix epoch.
     pub at: u64,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureStats {
+    /// The class of it.
+    pub reason: Reason,
+    /// What more is known: FFmpeg's last words, for instance.
+    pub detail: String,
 }
 
 /// One rendition.

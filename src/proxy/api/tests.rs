@@ -36,6 +36,8 @@ pub(crate) fn stream_stats(stream: &str) -> StreamStats {
         frames_undecodable: 0,
         gop_log: GopLogStats::default(),
         last_failover: None,
+        last_failure: None,
+        left_out: 0,
         renditions: vec![RenditionStats {
             name: name("720p"),
             width: None,
@@ -118,8 +120,8 @@ async fn stats_have_the_contracts_fields() {
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
     let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reserved state tags";
     assert_eq!(fields(&body["nodes"][0]), node);
-    let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover name \
-                  node protocol reattachments renditions source state tenant uptime_s";
+    let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover \
+                  last_failure left_out name node protocol reattachments renditions source state tenant uptime_s";
     assert_eq!(fields(&body["streams"][0]), stream);
     assert_eq!(
         fields(&body["streams"][0]["source"]),

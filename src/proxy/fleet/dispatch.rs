@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::lease::Lease;
 use super::secret::LeaseSecret;
@@ -156,7 +156,8 @@ impl Dispatch {
     }
 
     fn refuse(&self, request: LeaseRequest, reason: Reason, detail: String) {
-        info!(stream = %request.stream, attempt = request.attempt.number, %reason, detail, "lease not placed");
+        // A stream that waits asks four times a second; that it waits is in its stats.
+        debug!(stream = %request.stream, attempt = request.attempt.number, %reason, detail, "lease not placed");
         // A task of its own, because the stream may not have room for the event now.
         self.tasks.spawn(refuse(request, reason, detail));
     }

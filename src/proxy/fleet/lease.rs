@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, debug, info_span};
 
 use self::link::{Receiving, Sending};
 use super::dispatch::Input;
@@ -98,7 +98,7 @@ impl Lease {
         self.tell(LeaseEvent::Placed { node: self.node.clone() }).await?;
         let (upgraded, first) = self.offered().await?;
         self.tell(LeaseEvent::Attached).await?;
-        info!("lease attached");
+        debug!(node = %self.node, "lease attached");
         let (reader, writer) = upgraded.socket.into_split();
         let mut sending = Sending::new(writer);
         let mut receiving = Receiving::new(reader, upgraded.received, &self.request.attempt);
@@ -224,5 +224,6 @@ fn log_end(over: &Over, begun: Instant, traffic: Traffic) {
     let duration_ms = clock::now().saturating_duration_since(begun).as_millis();
     let Traffic { written, read } = traffic;
     let (reason, detail) = (over.reason(), over.to_string());
-    info!(%reason, ?detail, duration_ms, bytes_written = written, bytes_read = read, "lease ended");
+    // The stream's own lines say which attempt began and why it ended; this one is for the link.
+    debug!(%reason, ?detail, duration_ms, bytes_written = written, bytes_read = read, "lease ended");
 }

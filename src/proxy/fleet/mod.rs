@@ -112,17 +112,15 @@ pub struct FleetHandle {
 
 impl FleetHandle {
     /// Asks for a lease. The answer comes as events: [`LeaseEvent::Placed`], or [`LeaseEvent::Failed`] with
-    /// [`Reason::NoNode`] when no node will do, the fleet's queue is full, or the fleet has stopped. Waits only in the
-    /// last two cases, for room among the events.
-    pub async fn request(&self, request: LeaseRequest) {
-        let (input, detail) = match self.inbox.try_send(Input::Request(Box::new(request))) {
-            Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(input)) => (input, "too many requests wait for a node"),
-            Err(mpsc::error::TrySendError::Closed(input)) => (input, "the fleet has stopped"),
-        };
-        if let Input::Request(request) = input {
-            refuse(*request, Reason::NoNode, detail.to_owned()).await;
-        }
+    /// [`Reason::NoNode`] when no node will do. Never waits: the one who asks is the one who reads the events.
+    ///
+    /// # Errors
+    /// In words, when the fleet's queue is full or the fleet has stopped. Then no event comes.
+    pub fn request(&self, request: LeaseRequest) -> Result<(), &'static str> {
+        self.inbox.try_send(Input::Request(Box::new(request))).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => "too many requests wait for a node",
+            mpsc::error::TrySendError::Closed(_) => "the fleet has stopped",
+        })
     }
 
     /// The fleet as the API shows it; published on every change, and while there are nodes, at most every 250 ms.

@@ -105,7 +105,6 @@ impl Connection<'_> {
     async fn handle_input(&mut self, mut input: &[u8]) -> Result<(), End> {
         if let Some(publishing) = &self.publishing {
             publishing.counted.count(input.len());
-            self.deadline = clock::now() + self.door.idle_timeout;
         }
         loop {
             let event = self.session.handle_input(&mut input);
@@ -114,6 +113,8 @@ impl Connection<'_> {
                 None => return Ok(()),
                 Some(Event::PublishRequested(request)) => self.handle_request(&request).await?,
                 Some(Event::Media(tag)) => {
+                    // Only media shows that a publisher is alive: pings alone would hold a stream for ever.
+                    self.deadline = clock::now() + self.door.idle_timeout;
                     self.pass_on(PublisherInput::Media { publisher: self.id, tag }).await?
                 }
                 Some(Event::PublishEnded) => {

@@ -37,12 +37,26 @@ impl Leases {
     }
 
     /// Asks for a lease on some node.
-    pub async fn place(&mut self, spec: AttemptSpec, prefer_not: Vec<Name>) {
+    ///
+    /// # Errors
+    /// When the fleet cannot even be asked.
+    pub fn place(&mut self, spec: AttemptSpec, prefer_not: Vec<Name>) -> Result<(), AttemptFailure> {
+        let attempt = spec.number;
         let (sender, input) = mpsc::channel(INPUT_CAPACITY);
         self.inputs.insert(spec.number, sender);
         let demand = Demand { prefer_not, ..Demand::of(&spec.ladder) };
         let (stream, events) = (self.stream.clone(), self.events.clone());
-        self.fleet.request(LeaseRequest { stream, attempt: spec, demand, input, events }).await;
+        let request = LeaseRequest { stream, attempt: spec, demand, input, events };
+        self.fleet.request(request).map_err(|detail| {
+            self.inputs.remove(&attempt);
+            AttemptFailure { attempt, node: None, reason: Reason::NoNode, detail: detail.to_owned() }
+        })
+    }
+
+    /// Whether an attempt's lease has neither ended nor been given up.
+    #[must_use]
+    pub fn holds(&self, attempt: u32) -> bool {
+        self.inputs.contains_key(&attempt)
     }
 
     /// Queues input for an attempt.

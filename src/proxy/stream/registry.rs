@@ -176,14 +176,15 @@ impl Registry {
         let task = StreamTask { name: name.clone(), renditions, stream, window, inbox, leases, view, stats };
         let (registry, owned_name, stop) = (self.clone(), name.clone(), self.stop.clone());
         // Its own root: the publisher that happened to open it may leave long before it ends.
+        let shown = view_reader.clone();
         let span = info_span!(parent: None, "stream", stream = %name);
         self.tasks.spawn(
             async move {
                 task.run(stop.clone()).await;
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = clock::until(Some(clock::now() + registry.settings.retention)) => {}
-                }
+                // A stream that showed nothing has nothing that could still be fetched.
+                let retention =
+                    if shown.borrow().is_ready() { registry.settings.retention } else { Duration::ZERO };
+                stop.run_until_cancelled(clock::until(Some(clock::now() + retention))).await;
                 registry.forget(&owned_name, generation);
             }
             .instrument(span),

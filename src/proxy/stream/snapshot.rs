@@ -8,7 +8,8 @@ use crate::base::names::{Name, StreamName};
 use crate::ffmpeg::ladder::Output;
 use crate::hls::View;
 use crate::proxy::api::stats::{
-    CommittedStats, FailoverStats, GopLogStats, RenditionStats, SourceStats, StreamState, StreamStats,
+    CommittedStats, FailoverStats, FailureStats, GopLogStats, RenditionStats, SourceStats, StreamState,
+    StreamStats,
 };
 use crate::stream::Stream;
 use crate::stream::commit::VideoCommit;
@@ -23,6 +24,7 @@ const METER_SPAN: Duration = Duration::from_secs(2);
 pub struct SourceMeter {
     bytes: u64,
     span: Option<(Instant, u64)>,
+    last: Option<Instant>,
     bitrate: u64,
 }
 
@@ -30,6 +32,7 @@ impl SourceMeter {
     /// So many bytes came at `now`.
     pub fn count(&mut self, bytes: usize, now: Instant) {
         self.bytes += bytes as u64;
+        self.last = Some(now);
         let (since, before) = *self.span.get_or_insert((now, self.bytes));
         let passed = now.saturating_duration_since(since);
         if passed >= METER_SPAN {
@@ -37,6 +40,13 @@ impl SourceMeter {
             self.bitrate = (self.bytes - before).saturating_mul(8_000) / millis;
             self.span = Some((now, self.bytes));
         }
+    }
+
+    /// Bits per second at `now`: nothing, once nothing has come for longer than it is measured over.
+    #[must_use]
+    pub fn bitrate_at(&self, now: Instant) -> u64 {
+        let quiet = self.last.is_none_or(|last| now.saturating_duration_since(last) > METER_SPAN);
+        if quiet { 0 } else { self.bitrate }
     }
 
     /// Bytes so far.
@@ -55,6 +65,8 @@ pub struct Snapshot<'a> {
     pub view: &'a View,
     pub meter: &'a SourceMeter,
     pub age: Duration,
+    /// Committed media that players cannot get.
+    pub left_out: u64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -77,7 +89,7 @@ impl Snapshot<'_> {
             node: report.node.clone(),
             attempts: u64::from(report.attempts),
             reattachments: u64::from(report.reattachments),
-            source: self.source(report),
+            source: self.source(report, now),
             committed: committed(report),
             frames_lost: report.frames_lost,
             frames_duplicated: report.frames_duplicated,
@@ -88,20 +100,22 @@ impl Snapshot<'_> {
                 duration_ms: u64::try_from(report.log_duration.as_millis()).unwrap_or(0),
             },
             last_failover: report.failover.as_ref().map(failover),
+            last_failure: report.last_failure.clone().map(|(reason, detail)| FailureStats { reason, detail }),
+            left_out: self.left_out,
             renditions: self.rendition_stats(&report.renditions),
             uptime_s: self.age.as_secs(),
             taken_at: now,
         }
     }
 
-    fn source(&self, report: &Report) -> SourceStats {
+    fn source(&self, report: &Report, now: Instant) -> SourceStats {
         SourceStats {
             video_codec: report.video.as_ref().map(|video| video.codec),
             width: report.video.as_ref().map(|video| video.width),
             height: report.video.as_ref().map(|video| video.height),
             fps: report.frame_rate,
             audio_codec: report.audio.as_ref().map(|audio| audio.codec),
-            bitrate: self.meter.bitrate,
+            bitrate: self.meter.bitrate_at(now),
             gop_ms: report.gop.map(millis),
             bytes: self.meter.bytes,
             frames: report.source_frames,
@@ -159,6 +173,7 @@ pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now:
         view: &View::default(),
         meter: &SourceMeter::default(),
         age: Duration::ZERO,
+        left_out: 0,
     };
     snapshot.stats(&stream.report(now), now)
 }

@@ -17,7 +17,7 @@ use crate::hls::window::{AudioSample, Window, WindowSettings};
 use crate::media::flv::Tag;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::LeaseEvent;
-use crate::stream::command::AttemptFailure;
+use crate::stream::command::{AttemptFailure, Commit};
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream};
 use crate::wire::message::{LeaseOutput, OutputConfiguration};
 
@@ -91,8 +91,10 @@ pub struct StreamTask {
 struct Running {
     task: StreamTask,
     window: Window,
-    /// Whether the window has what players have not been shown.
-    window_changed: bool,
+    /// How much of the window players have been shown.
+    shown: (u64, bool),
+    /// What the window had left out when that was last told.
+    left_out: u64,
     publishers: BTreeMap<PublisherId, oneshot::Sender<PublisherClosed>>,
     configurations: BTreeMap<crate::ffmpeg::ladder::Output, OutputConfiguration>,
     meter: SourceMeter,
@@ -104,10 +106,11 @@ struct Running {
 impl StreamTask {
     /// Runs the stream to its end and says why it ended. `stop` ends it in order.
     pub async fn run(self, stop: CancellationToken) -> Reason {
-        let window = Window::new(self.window, self.renditions.clone(), true);
+        let window = Window::new(self.window, self.renditions.clone());
         let mut running = Running {
             window,
-            window_changed: true,
+            shown: (0, false),
+            left_out: 0,
             publishers: BTreeMap::new(),
             configurations: BTreeMap::new(),
             meter: SourceMeter::default(),
@@ -116,7 +119,7 @@ impl StreamTask {
             finished: None,
             task: self,
         };
-        info!("stream opened");
+        info!(renditions = running.task.renditions.len(), "stream opened");
         let reason = running.run(stop).await;
         let report = running.task.stream.report(clock::now());
         info!(
@@ -137,7 +140,7 @@ impl Running {
     async fn run(&mut self, stop: CancellationToken) -> Reason {
         let mut stopping = false;
         loop {
-            self.carry_out().await;
+            self.carry_out();
             self.publish();
             if let Some(reason) = self.finished {
                 return reason;
@@ -203,8 +206,9 @@ impl Running {
                 stream.handle_output(attempt, output, now);
             }
             LeaseEvent::Failed { node, reason, detail } => {
-                if reason == Reason::NoNode {
-                    debug!(attempt, %reason, detail, "no node for the attempt");
+                // What we gave up ourselves fails too, as the last that is heard of it.
+                if reason == Reason::NoNode || !self.task.leases.holds(attempt) {
+                    debug!(attempt, %reason, detail, "no lease for the attempt");
                 } else {
                     warn!(attempt, node = node.as_ref().map(Name::as_str), %reason, detail, "attempt failed");
                 }
@@ -214,15 +218,14 @@ impl Running {
         }
     }
 
-    async fn carry_out(&mut self) {
+    fn carry_out(&mut self) {
         while let Some(command) = self.task.stream.next_command() {
             match command {
                 Command::Place { spec, prefer_not } => {
-                    if self.configurations.is_empty() && !spec.has_audio {
-                        self.window = Window::new(self.task.window, self.task.renditions.clone(), false);
-                    }
                     debug!(attempt = spec.number, base = spec.base.0, "attempt wanted");
-                    self.task.leases.place(spec, prefer_not).await;
+                    if let Err(failure) = self.task.leases.place(spec, prefer_not) {
+                        self.task.stream.handle_failed(failure, clock::now());
+                    }
                 }
                 Command::Feed { attempt, input } => {
                     if let Err(failure) = self.task.leases.feed(attempt, input) {
@@ -242,50 +245,38 @@ impl Running {
                 }
                 Command::Finish { reason } => {
                     self.window.finish();
-                    self.window_changed = true;
                     self.finished = Some(reason);
                 }
-                commit @ (Command::CommitInit(_)
-                | Command::CommitFragment { .. }
-                | Command::CommitAudio { .. }) => self.commit(commit),
+                Command::Commit(commit) => self.commit(commit),
             }
         }
     }
 
-    fn commit(&mut self, command: Command) {
-        match command {
-            Command::CommitInit(init) => {
+    fn commit(&mut self, commit: Commit) {
+        match commit {
+            Commit::Init(init) => {
                 self.configurations.insert(init.output, init.configuration.clone());
                 self.window.handle_init(init);
             }
-            Command::CommitFragment { fragment, end } => {
-                self.window.handle_fragment(fragment, end);
-                self.window_changed = true;
-            }
-            Command::CommitAudio { place, data } => {
+            Commit::Fragment { fragment, end } => self.window.handle_fragment(fragment, end),
+            Commit::Audio { place, data } => {
                 let sample = AudioSample { decode_time: place.decode_time, samples: place.samples, data };
                 self.window.handle_audio(sample);
-                self.window_changed = true;
             }
-            Command::Place { .. }
-            | Command::Feed { .. }
-            | Command::Cancel { .. }
-            | Command::ClosePublisher { .. }
-            | Command::Finish { .. } => {}
+        }
+        let left_out = self.window.left_out();
+        if left_out > self.left_out {
+            warn!(left_out, "committed media could not be listed");
+            self.left_out = left_out;
         }
     }
 
     /// Shows players and the API what has changed.
     fn publish(&mut self) {
         let now = clock::now();
-        if std::mem::take(&mut self.window_changed) {
-            let view = self.window.view();
-            self.task.view.send_if_modified(|shown| {
-                // Audio access units come many times a segment: players are told of closed segments only.
-                let news = shown.ended != view.ended || newest(shown) != newest(&view);
-                *shown = view;
-                news
-            });
+        if self.shown != self.window.progress() {
+            self.shown = self.window.progress();
+            self.task.view.send_replace(self.window.view());
         }
         let due = self.published.is_none_or(|published| now >= published + STATS_INTERVAL);
         if due || self.finished.is_some() {
@@ -297,14 +288,10 @@ impl Running {
                 view: &self.task.view.borrow(),
                 meter: &self.meter,
                 age: now.saturating_duration_since(self.started),
+                left_out: self.left_out,
             };
             let stats = snapshot.stats(&self.task.stream.report(now), now);
             self.task.stats.send_replace(Arc::new(stats));
         }
     }
-}
-
-/// The newest segment of each output.
-fn newest(view: &View) -> Vec<Option<u64>> {
-    view.outputs().map(|output| output.segments.last().map(|segment| segment.sequence)).collect()
 }

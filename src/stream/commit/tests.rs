@@ -93,8 +93,9 @@ fn audio_that_is_there_is_dropped_and_a_gap_of_the_source_stays() {
     assert!(commit.offer(Ticks::from_millis(10)).is_none(), "more than half of it is there");
     assert_eq!(commit.offer(Ticks::from_millis(11)).map(|place| place.decode_time), Some(1024));
     assert_eq!(commit.offer(Ticks::from_millis(500)).map(|place| place.decode_time), Some(24_000));
-    assert!(commit.covers(Ticks::from_millis(500)));
-    assert!(!commit.covers(Ticks::from_millis(521)));
+    assert!(commit.reaches(Ticks::from_millis(500)));
+    assert!(commit.reaches(Ticks::from_millis(521)), "the next one");
+    assert!(!commit.reaches(Ticks::from_millis(543)), "the one after the next");
 }
 
 #[test]

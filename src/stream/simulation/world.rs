@@ -16,7 +16,7 @@ use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, Vid
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
-use crate::stream::command::AttemptFailure;
+use crate::stream::command::{AttemptFailure, Commit};
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
 use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput, OutputInit};
 
@@ -391,9 +391,9 @@ impl World {
                     self.transcoders.remove(&attempt);
                     self.specs.remove(&attempt);
                 }
-                Command::CommitInit(_) => {}
-                Command::CommitFragment { fragment, end } => self.check_fragment(&fragment, end),
-                Command::CommitAudio { data, .. } => {
+                Command::Commit(Commit::Init(_)) => {}
+                Command::Commit(Commit::Fragment { fragment, end }) => self.check_fragment(&fragment, end),
+                Command::Commit(Commit::Audio { data, .. }) => {
                     let number = data.clone().get_u32();
                     assert!(
                         self.audio.last().is_none_or(|&last| last < number),
