@@ -109,6 +109,7 @@ impl AudioTrack {
         sample: AudioSample,
         boundaries: &Boundaries,
     ) -> Result<(), Refused> {
+        self.lead_in(self.ticks(sample.decode_time), boundaries);
         let overlaps = self.end.is_some_and(|end| sample.decode_time < end);
         let late = boundaries.newest().is_some() && self.ticks(sample.decode_time) < self.output.start;
         let end = sample.decode_time.checked_add(i64::from(sample.samples));
@@ -127,6 +128,15 @@ impl AudioTrack {
             return Err(Refused);
         }
         Ok(())
+    }
+
+    /// The first sample may begin a little before the first picture, also when it comes after that.
+    fn lead_in(&mut self, first: Ticks, boundaries: &Boundaries) {
+        let is_first =
+            self.pending.is_empty() && self.end.is_none() && !self.output.has_closed() && !self.late;
+        if is_first && boundaries.newest().is_some() && first + MAX_LEAD >= self.output.start {
+            self.output.start = self.output.start.min(first);
+        }
     }
 
     fn drop_oldest(&mut self) {
@@ -161,7 +171,17 @@ impl AudioTrack {
         }
     }
 
-    /// The audio has fallen silent: closes with what is there until at most `most` boundaries are ahead.
+    /// Closes the segments that end by `until` with what is there: no more will come.
+    pub(super) fn fall_silent(&mut self, until: Ticks, boundaries: &Boundaries) {
+        while let Some(boundary) =
+            boundaries.end_of(self.output.sequence).filter(|&boundary| boundary <= until)
+        {
+            let count = self.count_before(boundary);
+            self.close(count, boundary, boundaries);
+        }
+    }
+
+    /// The bound on how far the audio may be behind: closes with what is there until at most `most` boundaries are ahead.
     pub(super) fn catch_up(&mut self, most: usize, boundaries: &Boundaries) {
         while boundaries.behind(self.output.sequence) > most {
             let Some(boundary) = boundaries.end_of(self.output.sequence) else { break };

@@ -15,9 +15,6 @@ use crate::ffmpeg::ladder::Output as OutputId;
 use crate::media::time::{TICKS_PER_SECOND, Ticks};
 use crate::wire::message::{Fragment, OutputConfiguration, OutputInit};
 
-/// Boundaries that the audio may be behind the video before it is taken to have fallen silent.
-const AUDIO_MAY_BE_BEHIND: usize = 3;
-
 /// How a stream is cut and how much of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSettings {
@@ -60,7 +57,7 @@ pub struct Window {
     settings: WindowSettings,
     boundaries: Boundaries,
     renditions: Vec<VideoTrack>,
-    /// Joins with its first init segment, which may come long after the stream began.
+    /// Joins when it is expected, which may be long after the stream began.
     audio: Option<AudioTrack>,
     ended: bool,
     left_out: u64,
@@ -85,16 +82,19 @@ impl Window {
         }
     }
 
+    /// Audio will come: from the start on, or from the newest segment on where the stream has begun without it.
+    pub fn expect_audio(&mut self) {
+        let (settings, boundaries) = (&self.settings, &self.boundaries);
+        self.audio.get_or_insert_with(|| AudioTrack::joining(settings, boundaries));
+    }
+
     /// Takes an output's init segment. Equal bytes change nothing; other bytes bring a new `EXT-X-MAP` and a
     /// discontinuity before the output's next segment.
     pub fn handle_init(&mut self, init: OutputInit) {
         let result = match (init.output, &init.configuration) {
             (OutputId::Audio, OutputConfiguration::Audio(_)) => match &mut self.audio {
                 Some(audio) => audio.handle_init(init, &mut self.boundaries),
-                None => {
-                    let audio = self.audio.insert(AudioTrack::joining(&self.settings, &self.boundaries));
-                    audio.handle_init(init, &mut self.boundaries)
-                }
+                None => Err(Refused),
             },
             (OutputId::Rendition(index), OutputConfiguration::Video(_)) => {
                 match self.renditions.get_mut(usize::from(index)) {
@@ -147,6 +147,14 @@ impl Window {
             self.boundaries.bridge(end_before, start);
         }
         self.boundaries.reach(end);
+    }
+
+    /// The source has no more audio up to `until`: what ends by then is closed with what is there.
+    pub fn handle_silence(&mut self, until: Ticks) {
+        if let Some(audio) = &mut self.audio {
+            audio.fall_silent(until, &self.boundaries);
+        }
+        self.settle(Ok(()));
     }
 
     /// The stream ends: what is open is closed, and playlists end.
@@ -220,7 +228,7 @@ impl Window {
         }
         if let Some(track) = &mut self.audio {
             track.advance(&self.boundaries);
-            track.catch_up(AUDIO_MAY_BE_BEHIND, &self.boundaries);
+            track.catch_up(kept, &self.boundaries);
         }
         let audio = self.audio.iter().map(|track| &track.output);
         let outputs = || self.renditions.iter().map(|track| &track.output).chain(audio.clone());

@@ -102,6 +102,13 @@ pub enum Command {
 /// What has been committed: the one output for its place.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Commit {
+    /// Audio will come.
+    AudioExpected,
+    /// The source has no more audio up to here.
+    AudioSilent {
+        /// On the timeline.
+        until: Ticks,
+    },
     /// The configuration of an output, for what follows.
     Init(OutputInit),
     /// A fragment.

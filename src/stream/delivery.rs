@@ -26,7 +26,9 @@ use super::section::Section;
 /// How far past the end of the source a fragment may claim to end; beyond it the node is not believed.
 const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
 /// How long FFmpeg may say nothing after it has had all its input.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How far the source goes on without audio before that counts as silence: audio may come later than its pictures.
+const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
 /// Pictures per second where the source does not say: only decides where very long GOPs are cut.
 const DEFAULT_FRAME_RATE: f64 = 30.0;
 /// Sample rate and size of encoded audio access units.
@@ -115,6 +117,9 @@ impl Delivery {
     pub fn begin_section(&mut self, section: &Section) {
         self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
         self.backoff.begin_section();
+        if section.audio.is_some() {
+            self.commands.push_back(Command::Commit(Commit::AudioExpected));
+        }
     }
 
     fn committed<'a>(&'a self, section: &Section) -> Committed<'a> {
@@ -307,11 +312,11 @@ impl Delivery {
         let end = match fragment.end {
             Some(end) => end,
             None if attempt.stage == Stage::Finishing => {
-                section.video_end.max(fragment.last_presentation + Ticks(1))
+                section.source_end.max(fragment.last_presentation + Ticks(1))
             }
             None => return Err("last fragment before the end of input"),
         };
-        if end > section.video_end + MAX_CLAIM {
+        if end > section.source_end + MAX_CLAIM {
             return Err("fragment ends after its source");
         }
         let (first, last) = (fragment.first_presentation, fragment.last_presentation);
@@ -327,11 +332,25 @@ impl Delivery {
         commit_init(&mut self.inits, init, &mut self.commands);
         self.ledgers[index].settle(fragment.position, end, fragment.access_units, attempt.input_start);
         self.commands.push_back(Command::Commit(Commit::Fragment { fragment, end }));
+        if let Some(until) = self.silence(section) {
+            self.commands.push_back(Command::Commit(Commit::AudioSilent { until }));
+        }
         self.backoff.handle_commit();
         if let Some(failover) = self.failover.as_mut().filter(|failover| failover.recovery.is_none()) {
             failover.recovery = Some(now.saturating_duration_since(failover.noticed));
         }
         Ok(())
+    }
+
+    /// Up to where the source has no more audio than what is committed; `None` while it has.
+    fn silence(&self, section: &Section) -> Option<Ticks> {
+        section.audio.as_ref()?;
+        let until = section.source_end - SILENCE_AFTER;
+        let silent = match section.last_audio {
+            Some(last) => last < until && self.audio.reaches(last),
+            None => section.position < until,
+        };
+        silent.then_some(until)
     }
 
     fn handle_audio(&mut self, unit: AudioUnit, section: &Section) -> Result<(), &'static str> {
@@ -360,7 +379,7 @@ impl Delivery {
         let finished = self.attempt.as_ref().is_some_and(|attempt| attempt.stage == Stage::Finishing);
         if end.reason == Reason::Completed && finished {
             self.attempt = None;
-            self.ledgers.iter_mut().for_each(|ledger| ledger.settle_section(section.video_end));
+            self.ledgers.iter_mut().for_each(|ledger| ledger.settle_section(section.source_end));
             return Outcome::SectionDone;
         }
         // FFmpeg that ends well in the middle of its input has not done what it was asked for.

@@ -29,7 +29,7 @@ use super::take::{SectionStart, Take, TakeEvent};
 pub const MAX_SECTIONS: usize = 16;
 /// How long an ending stream waits for what has not been put out yet, and a closed section whose attempts keep failing
 /// holds up the next one; then it counts as lost.
-pub const ENDING_LIMIT: Duration = Duration::from_secs(10);
+pub const ENDING_LIMIT: Duration = Duration::from_secs(15);
 /// Bounds of how long a failing stream's attempts may be held back.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
 /// See [`SHORTEST_PATIENCE`].
@@ -254,9 +254,9 @@ impl Stream {
 
     fn append(&mut self, unit: AccessUnit, take: &Take) {
         let Some(section) = self.sections.back_mut() else { return };
-        if unit.track == TrackKind::Video {
-            self.delivery.accept(unit.presentation_time);
-            section.video_end = section.video_end.max(take.video_end());
+        match unit.track {
+            TrackKind::Video => self.delivery.accept(unit.presentation_time),
+            TrackKind::Audio => section.last_audio = section.last_audio.max(Some(unit.presentation_time)),
         }
         section.source_end = section.source_end.max(take.end());
         self.timeline_end = self.timeline_end.max(take.end());
@@ -275,7 +275,7 @@ impl Stream {
         }
         self.close_section(now);
         if let Some(before) = self.sections.back_mut() {
-            before.video_end = before.video_end.min(start.position);
+            before.source_end = before.source_end.min(start.position);
         }
         self.next_section += 1;
         let section = Section {
@@ -286,7 +286,7 @@ impl Stream {
             frame_rate: start.frame_rate,
             position: start.position,
             source_end: start.position,
-            video_end: start.position,
+            last_audio: None,
             closed: None,
         };
         if self.sections.is_empty() {
@@ -355,7 +355,7 @@ impl Stream {
             && let Some(section) = self.sections.front()
         {
             self.delivery.stop(Reason::Superseded);
-            self.delivery.give_up(section.video_end);
+            self.delivery.give_up(section.source_end);
             self.next_section();
         }
     }
@@ -366,7 +366,7 @@ impl Stream {
             && let Some(section) = self.sections.front().filter(|section| section.closed.is_some())
             && !self.log.gops().any(|gop| gop.section() == section.id)
         {
-            self.delivery.give_up(section.video_end);
+            self.delivery.give_up(section.source_end);
             self.next_section();
         }
     }

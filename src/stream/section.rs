@@ -37,10 +37,11 @@ pub struct Section {
     pub frame_rate: Option<f64>,
     /// Presentation time of its first picture.
     pub position: Ticks,
-    /// Where its last access unit ends, of any track.
+    /// Where its last access unit ends, of any track: the last picture lasts as long as the sound. At the latest where the
+    /// next section begins.
     pub source_end: Ticks,
-    /// Where its last picture ends: at the latest where the next section begins.
-    pub video_end: Ticks,
+    /// When its last audio access unit is heard.
+    pub last_audio: Option<Ticks>,
     /// Since when it gets no more access units.
     pub closed: Option<Instant>,
 }

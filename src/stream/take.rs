@@ -164,13 +164,7 @@ impl Take {
     /// Where the last access unit of the take ends; the anchor before the first.
     #[must_use]
     pub fn end(&self) -> Ticks {
-        self.clock.end()
-    }
-
-    /// Where the last picture of the take ends; the anchor before the first.
-    #[must_use]
-    pub fn video_end(&self) -> Ticks {
-        self.clock.video_end
+        self.clock.end
     }
 
     /// The publisher has gone: a section that still waits for its tracks begins with what there is.
@@ -291,7 +285,7 @@ impl Take {
                 let Some(audio) = &self.audio else { return Ok(()) };
                 let time = self.clock.place_audio(tag.timestamp_ms);
                 let samples = i64::from(audio.samples_per_access_unit);
-                self.clock.extend_audio(time + Ticks::from_samples(samples, audio.sample_rate));
+                self.clock.extend(time + Ticks::from_samples(samples, audio.sample_rate));
                 let unit = AccessUnit {
                     track: TrackKind::Audio,
                     decode_time: time,
@@ -413,8 +407,8 @@ struct TakeClock {
     video_step: Ticks,
     /// The latest presentation time of a picture.
     last_shown: Option<Ticks>,
-    video_end: Ticks,
-    audio_end: Ticks,
+    /// Where the last access unit ends.
+    end: Ticks,
 }
 
 impl TakeClock {
@@ -428,8 +422,7 @@ impl TakeClock {
             last_audio: None,
             video_step: DEFAULT_STEP,
             last_shown: None,
-            video_end: anchor,
-            audio_end: anchor,
+            end: anchor,
         }
     }
 
@@ -452,7 +445,7 @@ impl TakeClock {
         self.last_video = Some(time);
         let shown = time + offset;
         self.last_shown = self.last_shown.max(Some(shown));
-        self.video_end = self.video_end.max(shown + self.video_step);
+        self.extend(shown + self.video_step);
         (time, shown)
     }
 
@@ -476,12 +469,8 @@ impl TakeClock {
         time.max(last)
     }
 
-    fn extend_audio(&mut self, end: Ticks) {
-        self.audio_end = self.audio_end.max(end);
-    }
-
-    fn end(&self) -> Ticks {
-        self.video_end.max(self.audio_end)
+    fn extend(&mut self, end: Ticks) {
+        self.end = self.end.max(end);
     }
 
     /// Moves the take so that its `earliest` time is not before the anchor, and says by how much; only before the first
@@ -494,8 +483,7 @@ impl TakeClock {
         self.shift = self.shift.map(|shift| shift + missing);
         let moved = [&mut self.last_video, &mut self.last_audio, &mut self.last_shown];
         moved.into_iter().flatten().for_each(|time| *time = *time + missing);
-        self.video_end = self.video_end + missing;
-        self.audio_end = self.audio_end + missing;
+        self.end = self.end + missing;
         Some(missing)
     }
 }

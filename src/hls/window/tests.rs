@@ -58,6 +58,7 @@ fn window(renditions: u8, has_audio: bool) -> Window {
     let mut window = Window::new(settings(), names);
     (0..renditions).for_each(|index| window.handle_init(video_init(index, b"init")));
     if has_audio {
+        window.expect_audio();
         window.handle_init(audio_init(b"init"));
     }
     window

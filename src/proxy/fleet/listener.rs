@@ -135,6 +135,8 @@ async fn handshake(socket: TcpStream, peer: SocketAddr, door: &Door) -> Option<(
     });
     let http = http1::Builder::new()
         .keep_alive(false)
+        // One who has asked and says no more still wants the answer.
+        .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)

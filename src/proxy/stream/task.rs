@@ -254,6 +254,8 @@ impl Running {
 
     fn commit(&mut self, commit: Commit) {
         match commit {
+            Commit::AudioExpected => self.window.expect_audio(),
+            Commit::AudioSilent { until } => self.window.handle_silence(until),
             Commit::Init(init) => {
                 self.configurations.insert(init.output, init.configuration.clone());
                 self.window.handle_init(init);

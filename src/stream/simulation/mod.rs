@@ -97,6 +97,23 @@ fn publishers_that_come_and_go_lose_nothing_that_was_accepted() {
         reconnects: 1 + dice.below(3),
         takeovers: dice.below(2),
         parameter_changes: dice.below(2),
+        no_reordering: dice.one_in(2),
+        ..Faults::default()
+    });
+}
+
+#[test]
+fn an_ffmpeg_that_hangs_at_the_end_of_a_section_is_replaced() {
+    run(200, |dice| Faults { reconnects: 1 + dice.below(2), hangs_at_end: 1, ..Faults::default() });
+}
+
+#[test]
+fn a_section_that_vanished_from_the_log_does_not_hold_up_the_next() {
+    run(400, |dice| Faults {
+        blackout: Some(dice.millis(3_000, 12_000)),
+        reconnects: dice.below(3),
+        parameter_changes: dice.below(2),
+        small_log: true,
         ..Faults::default()
     });
 }

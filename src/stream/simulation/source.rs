@@ -23,6 +23,7 @@ pub struct Source {
     next_picture: u32,
     next_audio: u32,
     pictures: u32,
+    no_reordering: bool,
 }
 
 /// Pictures and audio access units are numbered over all takes, so that each can be told.
@@ -38,8 +39,8 @@ fn tag(kind: TagKind, timestamp_ms: u32, payload: impl Into<Bytes>) -> Tag {
 
 impl Source {
     /// An encoder that sends `pictures` pictures, with its clock at zero.
-    pub fn new(pictures: u32) -> Self {
-        Self { configuration: 0, next_picture: 0, next_audio: 0, pictures }
+    pub fn new(pictures: u32, no_reordering: bool) -> Self {
+        Self { configuration: 0, next_picture: 0, next_audio: 0, pictures, no_reordering }
     }
 
     /// What is sent first.
@@ -63,7 +64,8 @@ impl Source {
         if picture.is_multiple_of(GOP_PICTURES) && self.configuration > 0 {
             tags.push(tag(TagKind::Video, time, Bytes::from_static(VIDEO[self.configuration])));
         }
-        tags.push(tag(TagKind::Video, time, coded_picture(picture, numbers.picture)));
+        let body = coded_picture(picture, numbers.picture, self.no_reordering);
+        tags.push(tag(TagKind::Video, time, body));
         numbers.picture += 1;
         self.next_picture += 1;
         while self.next_audio * 1024 / 48 < self.next_picture * PICTURE_MS {
@@ -78,15 +80,16 @@ impl Source {
 }
 
 /// Coded order I P B B P B B ...: the picture's place in presentation order gives its composition offset.
-fn coded_picture(picture: u32, number: u32) -> Bytes {
+fn coded_picture(picture: u32, number: u32, no_reordering: bool) -> Bytes {
     let coded = picture % GOP_PICTURES;
     let shown = match coded {
-        0 => 0,
+        coded if coded == 0 || no_reordering => coded,
         coded if coded % 3 == 1 => coded + 2,
         coded => coded - 1,
     };
     let key = coded == 0;
-    let offset = (shown + 1 - coded) * PICTURE_MS;
+    let delay = u32::from(!no_reordering);
+    let offset = (shown + delay - coded) * PICTURE_MS;
     let mut body = BytesMut::new();
     body.put_u8(if key { 0x17 } else { 0x27 });
     body.put_u8(1);

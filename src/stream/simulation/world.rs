@@ -13,6 +13,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::hls::{AudioSample, Window, WindowSettings};
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
@@ -41,6 +42,10 @@ pub struct Faults {
     pub small_log: bool,
     /// Every attempt ends soon after it began.
     pub poison: bool,
+    /// FFmpeg hangs so often at the end of its input, and says nothing more.
+    pub hangs_at_end: u64,
+    /// The encoder makes no B-frames, so that pictures and sound end side by side.
+    pub no_reordering: bool,
 }
 
 #[derive(Debug)]
@@ -113,12 +118,23 @@ pub struct World {
     /// When the last message of each lane of an attempt arrives: lanes keep order, each for itself.
     links: BTreeMap<(u32, Lane), Instant>,
     committed: [Committed; RENDITIONS],
+    /// What players would get: nothing that is committed may be left out of it.
+    window: Window,
     audio: Vec<u32>,
     finished: bool,
 }
 
 fn node_name(index: usize) -> Name {
     format!("n{index}").parse().expect("a name")
+}
+
+fn window_settings() -> WindowSettings {
+    WindowSettings {
+        segment_duration: Ticks::from_millis(1_000),
+        max_segment_duration: Ticks::from_millis(10_000),
+        window: 6,
+        first_sequence: 1,
+    }
 }
 
 fn ladder() -> Arc<Ladder> {
@@ -139,8 +155,8 @@ impl World {
             takeover: Takeover::Replace,
             max_segment_duration: Duration::from_secs(10),
         };
-        let seconds = if faults.small_log { 2_000 } else { 60_000 };
-        let log = GopLogLimits { max_duration: Ticks::from_millis(seconds), max_bytes: 1 << 20 };
+        let log_millis = if faults.small_log { 2_000 } else { 60_000 };
+        let log = GopLogLimits { max_duration: Ticks::from_millis(log_millis), max_bytes: 1 << 20 };
         let now = crate::base::clock::now();
         let start = Ticks::from_millis(1_700_000_000_000);
         let mut world = Self {
@@ -158,6 +174,7 @@ impl World {
             specs: BTreeMap::new(),
             links: BTreeMap::new(),
             committed: Default::default(),
+            window: Window::new(window_settings(), vec![node_name(0), node_name(1)]),
             audio: Vec::new(),
             finished: false,
             faults,
@@ -276,7 +293,7 @@ impl World {
             return;
         }
         let left = PICTURES.saturating_sub(self.numbers.picture).max(1);
-        let source = Source::new(left);
+        let source = Source::new(left, self.faults.no_reordering);
         for tag in source.configuration() {
             self.stream.handle_media(publisher, &tag, self.now);
         }
@@ -348,6 +365,10 @@ impl World {
 
     fn transcode(&mut self, attempt: u32, input: LeaseInput) {
         let Some(transcoder) = self.transcoders.get_mut(&attempt) else { return };
+        if input == LeaseInput::EndOfInput && self.faults.hangs_at_end > 0 {
+            self.faults.hangs_at_end -= 1;
+            return;
+        }
         let outputs = transcoder.feed(input);
         let ack = self.dice.millis(0, 30);
         self.over_link(attempt, Lane::Video, Duration::ZERO, Event::Written(attempt));
@@ -391,15 +412,22 @@ impl World {
                     self.transcoders.remove(&attempt);
                     self.specs.remove(&attempt);
                 }
-                Command::Commit(Commit::Init(_)) => {}
-                Command::Commit(Commit::Fragment { fragment, end }) => self.check_fragment(&fragment, end),
-                Command::Commit(Commit::Audio { data, .. }) => {
+                Command::Commit(Commit::AudioExpected) => self.window.expect_audio(),
+                Command::Commit(Commit::AudioSilent { until }) => self.window.handle_silence(until),
+                Command::Commit(Commit::Init(init)) => self.window.handle_init(init),
+                Command::Commit(Commit::Fragment { fragment, end }) => {
+                    self.check_fragment(&fragment, end);
+                    self.window.handle_fragment(fragment, end);
+                }
+                Command::Commit(Commit::Audio { place, data }) => {
                     let number = data.clone().get_u32();
                     assert!(
                         self.audio.last().is_none_or(|&last| last < number),
                         "audio {number} twice or late"
                     );
                     self.audio.push(number);
+                    let (decode_time, samples) = (place.decode_time, place.samples);
+                    self.window.handle_audio(AudioSample { decode_time, samples, data });
                 }
                 Command::ClosePublisher { publisher, .. } => {
                     self.source = self.source.take().filter(|(current, _)| *current != publisher);
@@ -451,6 +479,9 @@ impl World {
 
     fn check_end(&self) -> u32 {
         let report = self.stream.report(self.now);
+        if self.faults.blackout.is_none() {
+            assert_eq!(self.window.left_out(), 0, "what is committed can be listed");
+        }
         let accepted = u64::from(self.numbers.picture);
         assert_eq!(report.source_frames, accepted);
         for committed in &self.committed {
@@ -468,7 +499,9 @@ impl World {
         } else if self.faults.blackout.is_none() {
             assert_eq!(missing, 0, "lost {}, undecodable {}", report.frames_lost, report.frames_undecodable);
             assert_eq!(self.committed[1].pictures.len(), self.committed[0].pictures.len());
-            assert_eq!(self.audio.len(), self.numbers.audio as usize, "every audio access unit once");
+            let missing: Vec<u32> =
+                (0..self.numbers.audio).filter(|unit| !self.audio.contains(unit)).collect();
+            assert_eq!(missing, [0; 0], "every audio access unit comes out");
         } else {
             assert!(missing < accepted, "what the log held came out");
         }
