@@ -169,4 +169,4 @@ struct Upgraded {
 type SocketSlot = oneshot::Sender<Upgraded>;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -74,3 +74,6 @@ impl Leases {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -308,3 +308,6 @@ impl Running {
 fn newest(view: &View) -> Vec<Option<u64>> {
     view.outputs().map(|output| output.segments.last().map(|segment| segment.sequence)).collect()
 }
+
+#[cfg(test)]
+mod tests;
