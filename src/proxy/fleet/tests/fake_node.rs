@@ -107,7 +107,9 @@ impl FakeNode {
             match self.wire.receive().await? {
                 ProxyMessage::Lease(spec) => return Some(*spec),
                 ProxyMessage::Cancel { .. } => {}
-                other => panic!("no lease: {other:?}"),
+                other @ (ProxyMessage::Welcome { .. } | ProxyMessage::Refused { .. }) => {
+                    panic!("no lease: {other:?}")
+                }
             }
         }
     }
