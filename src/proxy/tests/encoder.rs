@@ -35,11 +35,16 @@ impl Encoder {
     /// Has asked to publish, and read no answer.
     pub async fn ask(door: SocketAddr, app: &str, stream: &str) -> Self {
         let mut encoder = Self::connect(door).await;
-        encoder.client.connect(app);
-        encoder.client.call(0, "createStream", 4.0, &[]);
-        encoder.client.publish(stream);
+        encoder.say_publish(app, stream);
         encoder.flush().await;
         encoder
+    }
+
+    /// Says that it wants to publish; goes out with the next flush.
+    pub fn say_publish(&mut self, app: &str, stream: &str) {
+        self.client.connect(app);
+        self.client.call(0, "createStream", 4.0, &[]);
+        self.client.publish(stream);
     }
 
     /// Publishes, and has sent what it will send.

@@ -38,7 +38,8 @@ async fn what_is_published_comes_out_as_segments_and_is_counted() {
 /// One refusal: its code and text, and a connection that is closed in order behind them.
 async fn check_refused(app: &str, stream: &str, expected: (&str, &str)) {
     let house = House::open(|_| {}).await;
-    let mut encoder = Encoder::ask(house.rtmp, app, stream).await;
+    let mut encoder = Encoder::connect(house.rtmp).await;
+    encoder.say_publish(app, stream);
     // An encoder that does not wait for the answer: unread input must not turn the close into a reset.
     encoder.client.media(9, 0, &[0x17; 100_000]);
     encoder.flush().await;

@@ -51,13 +51,22 @@ async fn players_are_told_of_closed_segments_only() {
     let mut encoder = Encoder::publish(house.rtmp, DEMO).await;
     let mut view = house.shown("demo").await.view;
     let (mut shown, mut told) = (view.borrow_and_update().clone(), 0);
-    encoder.pictures(100).await;
-    encoder.unpublish().await;
-    while !shown.ended {
-        soon(view.changed()).await.expect("the stream is there");
-        let news = view.borrow_and_update().clone();
-        assert!(news.ended || newest(&news) != newest(&shown), "told of nothing");
-        (shown, told) = (news, told + 1);
-    }
+    let sending = async {
+        for _ in 0..50 {
+            // At a pace, so that what is shown is seen one by one.
+            encoder.pictures(1).await;
+            clock::until(Some(clock::now() + Duration::from_millis(2))).await;
+        }
+        encoder.unpublish().await;
+    };
+    let watching = async {
+        while !shown.ended {
+            soon(view.changed()).await.expect("the stream is there");
+            let news = view.borrow_and_update().clone();
+            assert!(news.ended || newest(&news) != newest(&shown), "told of nothing");
+            (shown, told) = (news, told + 1);
+        }
+    };
+    tokio::join!(sending, watching);
     assert!(told > 1, "not only of the end");
 }
