@@ -28,3 +28,28 @@ pub fn settings(config: &Config) -> NodeSettings {
     let token: Option<Secret> = config.fleet.token.clone();
     NodeSettings { name, tags, slots, ffmpeg, proxy: proxy.as_str().to_owned(), token }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::System;
+
+    #[test]
+    fn a_node_knows_what_was_configured() {
+        let text = r#"
+            [fleet]
+            token = "hunter2"
+            [node]
+            name = "n1"
+            tags = ["gpu"]
+            slots = 3
+            ffmpeg = "/opt/ffmpeg"
+            proxy = "proxy.example:7070"
+        "#;
+        let settings = settings(&Config::parse(text, &System).expect("it is legal"));
+        assert_eq!((settings.name.as_str(), settings.tags[0].as_str(), settings.slots), ("n1", "gpu", 3));
+        assert_eq!(settings.ffmpeg, std::path::Path::new("/opt/ffmpeg"));
+        assert_eq!(settings.proxy, "proxy.example:7070");
+        assert!(settings.token.is_some_and(|token| token.matches(b"hunter2")));
+    }
+}

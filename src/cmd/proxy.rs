@@ -21,3 +21,17 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     role::announce(&proxy.listening()?)?;
     proxy.run(stop).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_ends_it_before_anything_runs() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut config = Config::default();
+        config.rtmp.listen = taken.local_addr().expect("it is bound");
+        let error = serve(config, CancellationToken::new()).await.expect_err("it is taken");
+        assert!(error.to_string().contains("[rtmp] listen"), "{error}");
+    }
+}

@@ -62,3 +62,6 @@ pub fn announce(listening: &Listening) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening: {ports}").and_then(|()| stdout.flush()).context("cannot write to stdout")
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ async fn end(mut child: Child) {
         let _ = child.kill().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

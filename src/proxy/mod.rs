@@ -132,3 +132,6 @@ fn random_id() -> anyhow::Result<String> {
     getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests;

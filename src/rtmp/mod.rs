@@ -26,7 +26,7 @@ pub mod aggregate;
 pub mod amf0;
 pub mod chunk;
 #[cfg(test)]
-mod client;
+pub(crate) mod client;
 pub mod handshake;
 pub mod message;
 pub mod request;

@@ -31,4 +31,4 @@ pub use command::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 pub use life::Stream;
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;

@@ -242,6 +242,8 @@ fn silent_audio_is_closed_with_what_is_there_and_then_as_gaps() {
     assert!(listed(window.view().audio.as_ref().expect("has audio")).is_empty());
     fragment(&mut window, 0, (6000, 8000));
     fragment(&mut window, 0, (8000, 10_000));
+    assert!(listed(window.view().audio.as_ref().expect("has audio")).is_empty(), "it may still come");
+    window.handle_silence(at(5000));
     let view = window.view();
     let audio_view = view.audio.as_ref().expect("has audio");
     assert_eq!(listed(audio_view), ["100: 0-2000", "101: 2000-4000 gap"]);
@@ -250,6 +252,7 @@ fn silent_audio_is_closed_with_what_is_there_and_then_as_gaps() {
     audio(&mut window, (1100, 1200));
     assert_eq!(window.left_out(), 5);
     audio(&mut window, (9000, 10_100));
+    window.handle_silence(at(8000));
     let expected = ["100: 0-2000", "101: 2000-4000 gap", "102: 4000-6000 gap", "103: 6000-8000 gap"];
     assert_eq!(listed(window.view().audio.as_ref().expect("has audio"))[..4], expected);
 }

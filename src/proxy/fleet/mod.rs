@@ -167,4 +167,4 @@ struct Upgraded {
 type SocketSlot = oneshot::Sender<Upgraded>;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

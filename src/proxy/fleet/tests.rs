@@ -1,7 +1,7 @@
 //! The fleet link end to end, over loopback, against a node made of a raw socket.
 
-mod fake_node;
-pub(super) mod script;
+pub(in crate::proxy) mod fake_node;
+pub(in crate::proxy) mod script;
 
 use std::future::Future;
 
@@ -17,11 +17,11 @@ use crate::wire::message::{
     VERSION_HEADER,
 };
 
-const TOKEN: &str = "hunter2";
+pub(in crate::proxy) const TOKEN: &str = "hunter2";
 /// Far above what anything here takes; what hangs fails by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(in crate::proxy) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it happens within the test's patience")
 }
 

@@ -53,3 +53,6 @@ pub async fn serve_rtmp(listener: TcpListener, door: Door, tasks: Tasks, stop: C
         tasks.spawn(connection.instrument(span));
     }
 }
+
+#[cfg(test)]
+mod tests;

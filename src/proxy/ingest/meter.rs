@@ -69,3 +69,6 @@ impl Drop for Counted {
         self.0.counts.publishers.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

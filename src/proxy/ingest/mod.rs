@@ -100,3 +100,6 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

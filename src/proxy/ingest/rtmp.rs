@@ -229,3 +229,6 @@ async fn closed(publishing: &mut Option<Publishing>) -> PublisherClosed {
     let ended = PublisherClosed { reason: Reason::Ended, detail: String::new() };
     (&mut publishing.stream.close).await.unwrap_or(ended)
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,3 +88,6 @@ impl Leases {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,41 +221,4 @@ fn beginning(unix_now: Duration, segment: Ticks, before: Option<&View>) -> (Tick
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeline_and_sequence_begin_at_the_wall_clock() {
-        let segment = Ticks::from_millis(2_000);
-        let now = Duration::from_millis(1_700_000_000_123);
-        assert_eq!(beginning(now, segment, None), (Ticks::from_millis(1_700_000_000_123), 850_000_000));
-    }
-
-    #[test]
-    fn they_never_go_back_behind_what_was_shown() {
-        use crate::hls::{OutputView, Segment};
-        let segment = Ticks::from_millis(2_000);
-        let now = Duration::from_secs(1_700_000_000);
-        let ahead = Ticks::from_millis(1_700_000_003_000) + Ticks(7);
-        let shown = Segment {
-            sequence: 850_000_001,
-            start: ahead - segment,
-            end: ahead,
-            data: None,
-            init: None,
-            discontinuity: false,
-            discontinuities_before: 0,
-        };
-        let output = OutputView {
-            name: "a".parse().expect("a name"),
-            configuration: None,
-            segments: vec![Arc::new(shown)],
-            peak: crate::base::units::Bitrate(0),
-            average: crate::base::units::Bitrate(0),
-            frame_rate: None,
-        };
-        let view = View { renditions: vec![output], ..View::default() };
-        let (start, sequence) = beginning(now, segment, Some(&view));
-        assert_eq!((start, sequence), (Ticks::from_millis(1_700_000_003_001), 850_000_002));
-    }
-}
+mod tests;

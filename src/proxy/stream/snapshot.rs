@@ -177,3 +177,6 @@ pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now:
     };
     snapshot.stats(&stream.report(now), now)
 }
+
+#[cfg(test)]
+mod tests;

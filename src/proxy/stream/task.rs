@@ -297,3 +297,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

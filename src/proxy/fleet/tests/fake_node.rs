@@ -14,7 +14,7 @@ use crate::wire::message::{
 };
 
 /// An upgrade request with everything in place, and more headers.
-pub(super) fn request_head(path: &str, token: &str, more: &[(&str, &str)]) -> String {
+pub(in crate::proxy) fn request_head(path: &str, token: &str, more: &[(&str, &str)]) -> String {
     let mut head = format!(
         "GET {path} HTTP/1.1\r\nhost: proxy\r\nconnection: upgrade\r\nupgrade: {UPGRADE}\r\n\
          {VERSION_HEADER}: {WIRE_VERSION}\r\nauthorization: Bearer {token}\r\n"
@@ -26,7 +26,7 @@ pub(super) fn request_head(path: &str, token: &str, more: &[(&str, &str)]) -> St
 }
 
 /// Sends a request and gives the whole answer, for those that are turned away.
-pub(super) async fn respond(proxy: SocketAddr, request: &str) -> String {
+pub(in crate::proxy) async fn respond(proxy: SocketAddr, request: &str) -> String {
     let mut socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
     socket.write_all(request.as_bytes()).await.expect("it reads requests");
     let mut answer = Vec::new();
@@ -35,13 +35,13 @@ pub(super) async fn respond(proxy: SocketAddr, request: &str) -> String {
 }
 
 /// One upgraded connection.
-pub(super) struct Wire {
+pub(in crate::proxy) struct Wire {
     socket: TcpStream,
     received: BytesMut,
 }
 
 impl Wire {
-    pub(super) async fn upgrade(proxy: SocketAddr, request: &str) -> Self {
+    pub(in crate::proxy) async fn upgrade(proxy: SocketAddr, request: &str) -> Self {
         let mut socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
         socket.write_all(request.as_bytes()).await.expect("it reads requests");
         let mut received = BytesMut::new();
@@ -57,18 +57,18 @@ impl Wire {
     }
 
     /// Writes raw bytes; the other side may have closed.
-    pub(super) async fn write(&mut self, bytes: &[u8]) {
+    pub(in crate::proxy) async fn write(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
     }
 
-    pub(super) async fn send(&mut self, message: &impl Message) {
+    pub(in crate::proxy) async fn send(&mut self, message: &impl Message) {
         let frame = message.encode().expect("a message within limits");
         self.write(&frame.head).await;
         self.write(&frame.body).await;
     }
 
     /// The next message; `None` when the proxy has closed the connection.
-    pub(super) async fn receive<M: Message>(&mut self) -> Option<M> {
+    pub(in crate::proxy) async fn receive<M: Message>(&mut self) -> Option<M> {
         loop {
             if let Some(message) = codec::decode(&mut self.received).expect("sound frames") {
                 return Some(message);
@@ -82,36 +82,43 @@ impl Wire {
 }
 
 /// A node that has joined.
-pub(super) struct FakeNode {
+pub(in crate::proxy) struct FakeNode {
     proxy: SocketAddr,
-    pub(super) wire: Wire,
+    pub(in crate::proxy) wire: Wire,
 }
 
 impl FakeNode {
-    pub(super) async fn join(proxy: SocketAddr, name: &str) -> Self {
+    pub(in crate::proxy) async fn join(proxy: SocketAddr, name: &str) -> Self {
         let mut wire = Wire::upgrade(proxy, &request_head(CONTROL_PATH, TOKEN, &[])).await;
         wire.send(&NodeMessage::Hello(script::hello(name))).await;
-        let welcome = ProxyMessage::Welcome { proxy: "p1".into(), heartbeat_ms: 250 };
-        assert_eq!(wire.receive().await, Some(welcome));
+        let answer = wire.receive().await;
+        assert!(matches!(answer, Some(ProxyMessage::Welcome { heartbeat_ms: 250, .. })), "{answer:?}");
         Self { proxy, wire }
     }
 
-    /// The lease that is offered next. That earlier ones are over is passed over.
-    pub(super) async fn lease(&mut self) -> LeaseSpec {
+    /// The lease that is offered next.
+    pub(in crate::proxy) async fn lease(&mut self) -> LeaseSpec {
+        self.next_lease().await.expect("a lease is offered")
+    }
+
+    /// The same, or `None` when the proxy has closed the connection. That earlier ones are over is passed over.
+    pub(in crate::proxy) async fn next_lease(&mut self) -> Option<LeaseSpec> {
         loop {
-            match self.wire.receive().await {
-                Some(ProxyMessage::Lease(spec)) => return *spec,
-                Some(ProxyMessage::Cancel { .. }) => {}
-                other => panic!("no lease: {other:?}"),
+            match self.wire.receive().await? {
+                ProxyMessage::Lease(spec) => return Some(*spec),
+                ProxyMessage::Cancel { .. } => {}
+                other @ (ProxyMessage::Welcome { .. } | ProxyMessage::Refused { .. }) => {
+                    panic!("no lease: {other:?}")
+                }
             }
         }
     }
 
-    pub(super) fn lease_request(&self, spec: &LeaseSpec) -> String {
+    pub(in crate::proxy) fn lease_request(&self, spec: &LeaseSpec) -> String {
         request_head(LEASE_PATH, TOKEN, &[(LEASE_SECRET_HEADER, &spec.secret)])
     }
 
-    pub(super) async fn attach(&self, spec: &LeaseSpec) -> Wire {
+    pub(in crate::proxy) async fn attach(&self, spec: &LeaseSpec) -> Wire {
         Wire::upgrade(self.proxy, &self.lease_request(spec)).await
     }
 }

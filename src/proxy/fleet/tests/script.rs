@@ -12,7 +12,7 @@ use crate::wire::message::{
 };
 
 /// An attempt with one rendition and no audio.
-pub(in super::super) fn attempt() -> AttemptSpec {
+pub(in crate::proxy) fn attempt() -> AttemptSpec {
     let rendition = Rendition {
         name: "360p".parse().expect("test name"),
         height: 360,
