@@ -221,7 +221,12 @@ impl Take {
         match tolerate(flv::read_video(&tag.payload))? {
             Some(VideoBody::Configuration { record, .. }) => {
                 if self.preamble.video.as_ref() != Some(&tag.payload) {
-                    self.video = Some(h264::read_configuration(record)?);
+                    let video = h264::read_configuration(record)?;
+                    if matches!(self.gate, Gate::Probing(_)) {
+                        // What is held was coded with the configuration before this one.
+                        self.begin_section();
+                    }
+                    self.video = Some(video);
                     self.preamble.video = Some(tag.payload.clone());
                     self.mark_stale();
                 }
