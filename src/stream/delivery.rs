@@ -345,3 +345,6 @@ fn commit_init(inits: &mut BTreeMap<Output, Bytes>, init: &OutputInit, commands:
         commands.push_back(Command::CommitInit(init.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

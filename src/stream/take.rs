@@ -411,3 +411,6 @@ impl TakeClock {
         self.end = self.end.max(end);
     }
 }
+
+#[cfg(test)]
+mod tests;

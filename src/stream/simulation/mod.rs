@@ -3,8 +3,8 @@
 //!
 //! One schedule is a function of its seed. A failing seed is printed; `HEADGATE_SEED=n cargo test simulation` replays it.
 
-mod source;
-mod transcoder;
+pub(super) mod source;
+pub(super) mod transcoder;
 mod world;
 
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! The simulated world: publisher, nodes, links and clock around one real [`Stream`], and the model that checks it.
 
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
@@ -11,12 +10,12 @@ use super::source::{Numbers, PICTURE_MS, Source};
 use super::transcoder::Transcoder;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::Output;
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
 use crate::stream::command::AttemptFailure;
+use crate::stream::example::ladder;
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
 use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput, OutputInit};
 
@@ -119,17 +118,6 @@ pub struct World {
 
 fn node_name(index: usize) -> Name {
     format!("n{index}").parse().expect("a name")
-}
-
-fn ladder() -> Arc<Ladder> {
-    let rendition = |name: &str, height| Rendition {
-        name: name.parse().expect("a name"),
-        height,
-        video_bitrate: Bitrate::kilobits(100),
-        video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
-    };
-    let renditions = vec![rendition("a", 36), rendition("b", 18)];
-    Arc::new(Ladder { renditions, audio: AudioOutput::Copy, latency: Latency::Normal })
 }
 
 impl World {
