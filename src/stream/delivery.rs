@@ -123,6 +123,7 @@ impl Delivery {
     /// Asks for an attempt where there is none, and feeds the one there is.
     pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant) {
         if self.attempt.is_none() && self.retry.allows(now) {
+            self.retry.end_wait();
             self.start_attempt(log, section, now);
         }
         let Some(attempt) = &mut self.attempt else { return };
@@ -130,6 +131,14 @@ impl Delivery {
         if fed == Fed::FellOff {
             self.fail(Reason::FellBehind, String::new(), now);
         }
+    }
+
+    /// Whether nothing of `section` can be put out any more: it gets no more GOPs, and the log has lost those it had.
+    #[must_use]
+    pub fn has_lost(&self, log: &GopLog, section: &Section) -> bool {
+        section.closed.is_some()
+            && self.attempt.is_none()
+            && self.committed(section).start(log, section).is_none()
     }
 
     fn start_attempt(&mut self, log: &GopLog, section: &Section, now: Instant) {

@@ -313,9 +313,12 @@ impl Stream {
         }
     }
 
-    /// A section whose attempts keep failing must not hold up the ones behind it for ever.
+    /// A section whose attempts keep failing, or that the log has lost, must not hold up the ones behind it for ever.
     fn give_up_hopeless(&mut self, now: Instant) {
-        while self.hopeless_at().is_some_and(|at| at <= now)
+        let lost = |stream: &Self| {
+            stream.sections.front().is_some_and(|section| stream.delivery.has_lost(&stream.log, section))
+        };
+        while (self.hopeless_at().is_some_and(|at| at <= now) || lost(self))
             && let Some(section) = self.sections.front()
         {
             self.delivery.stop(Reason::Superseded);

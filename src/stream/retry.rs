@@ -84,6 +84,11 @@ impl Retry {
         self.not_before
     }
 
+    /// The wait is over, whether or not there is anything to start with: it is no deadline any more.
+    pub fn end_wait(&mut self) {
+        self.not_before = None;
+    }
+
     /// Failures in a row.
     #[must_use]
     pub fn failures(&self) -> u32 {
