@@ -248,6 +248,10 @@ impl Stream {
             return self.drop_publisher(Reason::UnsupportedCodec, detail, now);
         }
         self.close_section(now);
+        if let Some(section) = self.sections.back_mut() {
+            // Audio may run ahead of the pictures, but no picture of the next section is one of this.
+            section.source_end = section.source_end.min(start.position);
+        }
         self.next_section += 1;
         let section = Section {
             id: SectionId(self.next_section),
