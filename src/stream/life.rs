@@ -369,3 +369,6 @@ impl Takeovers {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
