@@ -38,9 +38,9 @@ impl Scene {
 
     /// Everything sent since the last call.
     fn sent(&mut self) -> Vec<LeaseInput> {
-        let input = |command| match command {
-            Command::Feed { attempt: 3, input } => input,
-            other => panic!("an attempt only feeds: {other:?}"),
+        let input = |command| {
+            let Command::Feed { attempt: 3, input } = command else { panic!("an attempt only feeds") };
+            input
         };
         self.commands.drain(..).map(input).collect()
     }

@@ -93,7 +93,12 @@ impl Scene {
                     }
                     self.stream.handle_written(attempt, 1, self.now);
                 }
-                other => self.commands.push(other),
+                command @ (Command::Cancel { .. }
+                | Command::CommitInit(_)
+                | Command::CommitFragment { .. }
+                | Command::CommitAudio { .. }
+                | Command::ClosePublisher { .. }
+                | Command::Finish { .. }) => self.commands.push(command),
             }
         }
     }
@@ -131,11 +136,10 @@ impl Scene {
 
     /// Spans of the first rendition committed since the last look, in milliseconds after the start.
     fn committed(&mut self) -> Vec<(i64, i64)> {
-        let span = |command: Command| match command {
-            Command::CommitFragment { fragment, end } if fragment.rendition == 0 => {
-                Some((fragment.position.as_millis() - START, end.as_millis() - START))
-            }
-            _ => None,
+        let span = |command: Command| {
+            let Command::CommitFragment { fragment, end } = command else { return None };
+            let span = (fragment.position.as_millis() - START, end.as_millis() - START);
+            (fragment.rendition == 0).then_some(span)
         };
         self.commands.drain(..).filter_map(span).collect()
     }

@@ -106,6 +106,8 @@ fn without_any_node_what_the_log_cannot_hold_is_counted() {
     run(200, |dice| Faults {
         blackout: Some(dice.millis(3_000, 12_000)),
         small_log: true,
+        reconnects: dice.below(3),
+        parameter_changes: dice.below(2),
         ..Faults::default()
     });
 }
