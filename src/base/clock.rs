@@ -23,3 +23,26 @@ pub async fn until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_monotonic_clock_never_goes_back() {
+        let times: Vec<Instant> = (0..100).map(|_| now()).collect();
+        assert!(times.is_sorted());
+    }
+
+    #[test]
+    fn the_wall_clock_stands_after_this_was_written() {
+        assert!(unix_now() > Duration::from_secs(1_750_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_in_the_past_is_over_and_none_never_is() {
+        until(Some(now())).await;
+        let ended = tokio::select! { biased; () = until(None) => true, () = std::future::ready(()) => false };
+        assert!(!ended);
+    }
+}

@@ -45,4 +45,22 @@ mod tests {
         assert_eq!(admitted(&mut bound, Duration::from_millis(999)), 0);
         assert_eq!(admitted(&mut bound, Duration::from_millis(1000)), 3);
     }
+
+    #[test]
+    fn a_window_begins_with_its_first_event_and_a_bound_of_zero_admits_nothing() {
+        let start = clock::now();
+        let mut bound = RateBound::per_second(1);
+        let admits = [0, 900, 1_000, 1_900, 2_500, 3_400, 3_500]
+            .map(|millis| bound.admits(start + Duration::from_millis(millis)));
+        assert_eq!(admits, [true, false, true, false, true, false, true]);
+        assert!(!RateBound::per_second(0).admits(start));
+    }
+
+    #[test]
+    fn a_time_before_the_window_is_within_it() {
+        let start = clock::now();
+        let mut bound = RateBound::per_second(1);
+        assert!(bound.admits(start + Duration::from_secs(5)));
+        assert!(!bound.admits(start));
+    }
 }

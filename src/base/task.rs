@@ -39,3 +39,34 @@ impl Tasks {
         self.tracker.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_group_is_finished_when_all_its_tasks_are() {
+        let tasks = Tasks::new();
+        let (release, released) = tokio::sync::oneshot::channel();
+        let task = tasks.clone().spawn(async { released.await.unwrap_or(0) });
+        assert_eq!(tasks.running(), 1);
+        let finished = tasks.finish();
+        tokio::pin!(finished);
+        let early =
+            tokio::select! { biased; () = &mut finished => true, () = std::future::ready(()) => false };
+        assert!(!early, "one still runs");
+        release.send(7).expect("it waits");
+        finished.await;
+        assert_eq!((tasks.running(), task.await.unwrap()), (0, 7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_task_alone() {
+        let tasks = Tasks::new();
+        let panics = tasks.spawn(async { panic!("as it should") });
+        let lives = tasks.spawn(async { 7 });
+        assert!(panics.await.expect_err("it panicked").is_panic());
+        assert_eq!(lives.await.unwrap(), 7);
+        tasks.finish().await;
+    }
+}

@@ -41,3 +41,31 @@ impl fmt::Display for Bitrate {
         write!(f, "{} bit/s", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mebibytes_are_binary_and_kilobits_decimal() {
+        assert_eq!(ByteSize::mebibytes(3), ByteSize(3_145_728));
+        assert_eq!(Bitrate::kilobits(2_500), Bitrate(2_500_000));
+    }
+
+    #[test]
+    fn a_bitrate_is_printed_with_its_unit() {
+        assert_eq!(Bitrate::kilobits(128).to_string(), "128000 bit/s");
+    }
+
+    #[test]
+    fn the_largest_size_is_the_largest_index() {
+        assert_eq!(ByteSize(7).as_usize(), 7);
+        assert_eq!(ByteSize(u64::MAX).as_usize(), usize::MAX);
+    }
+
+    #[test]
+    fn a_number_is_all_that_is_written() {
+        assert_eq!(serde_json::to_string(&ByteSize(42)).unwrap(), "42");
+        assert_eq!(serde_json::from_str::<Bitrate>("42").unwrap(), Bitrate(42));
+    }
+}

@@ -80,3 +80,38 @@ pub enum Output {
     /// The audio.
     Audio,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check<T: Serialize + for<'a> Deserialize<'a> + PartialEq + std::fmt::Debug>(value: &T, json: &str) {
+        assert_eq!(serde_json::to_string(value).unwrap(), json);
+        assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value);
+    }
+
+    #[test]
+    fn a_ladder_travels_as_it_is_named() {
+        check(&Output::Rendition(3), r#"{"rendition":3}"#);
+        check(&Output::Audio, r#""audio""#);
+        check(&AudioOutput::Copy, r#""copy""#);
+        check(&AudioOutput::Aac { bitrate: Bitrate::kilobits(128) }, r#"{"aac":{"bitrate":128000}}"#);
+        check(&VideoOutput::Copy, r#""copy""#);
+        let video = VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "veryfast".into() };
+        check(&video, r#"{"h264":{"encoders":["libx264"],"preset":"veryfast"}}"#);
+        check(&Latency::Low, r#""low""#);
+    }
+
+    #[test]
+    fn outputs_are_ordered_as_the_ladder_with_audio_last() {
+        let mut outputs = [Output::Audio, Output::Rendition(1), Output::Rendition(0)];
+        outputs.sort();
+        assert_eq!(outputs, [Output::Rendition(0), Output::Rendition(1), Output::Audio]);
+    }
+
+    #[test]
+    fn an_encoder_may_look_ahead_unless_told_otherwise() {
+        assert_eq!(Latency::default(), Latency::Normal);
+    }
+}

@@ -129,7 +129,46 @@ mod tests {
         assert_eq!(Ticks::from_duration(std::time::Duration::from_millis(1500)), Ticks(135_000));
     }
 
+    #[test]
+    fn the_ends_of_the_range_saturate() {
+        let (first, last) = (Ticks(i64::MIN), Ticks(i64::MAX));
+        assert_eq!((last + Ticks(1), first - Ticks(1), first.abs()), (last, first, last));
+        assert_eq!(Ticks::from_millis(i64::MAX), last);
+        assert_eq!((last.as_samples(192_000), first.as_samples(192_000)), (i64::MAX, i64::MIN));
+        assert_eq!(Ticks::from_samples(1, 0), Ticks(90_000), "a rate of zero is taken for one");
+        assert_eq!(Ticks::from_duration(std::time::Duration::MAX), last);
+    }
+
     proptest! {
+        #[test]
+        fn whole_milliseconds_come_back(millis in -10_000_000_000_000i64..10_000_000_000_000) {
+            let time = Ticks::from_millis(millis);
+            prop_assert_eq!(time.as_millis(), millis);
+            prop_assert_eq!((time + Ticks(89)).as_millis(), millis);
+            prop_assert_eq!((time - Ticks(1)).as_millis(), millis - 1);
+        }
+
+        #[test]
+        fn a_time_in_samples_is_off_by_half_of_one_at_most(
+            ticks in -100_000_000_000_000i64..100_000_000_000_000,
+            rate in 8_000u32..=192_000,
+        ) {
+            let back = Ticks::from_samples(Ticks(ticks).as_samples(rate), rate);
+            prop_assert!((back - Ticks(ticks)).0.abs() <= 45_000 / i64::from(rate) + 1);
+            if rate >= 90_000 {
+                prop_assert_eq!(back, Ticks(ticks));
+            }
+        }
+
+        #[test]
+        fn any_step_of_less_than_half_the_range_is_taken_as_it_is(start: u32, step in -0x7fff_ffffi64..0x7fff_ffff) {
+            let mut clock = MillisUnwrapper::default();
+            let first = clock.unwrap(start);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let raw = (first + step) as u32;
+            prop_assert_eq!(clock.unwrap(raw), first + step);
+        }
+
         #[test]
         fn any_monotonic_clock_unwraps_to_itself(start in any::<u32>(), steps in prop::collection::vec(0u32..1_000_000, 0..200)) {
             let mut clock = MillisUnwrapper::default();

@@ -145,3 +145,6 @@ impl Attempt {
         commands.push_back(Command::Feed { attempt: self.number, input });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,6 +185,12 @@ impl Delivery {
         self.ledgers.iter().map(Ledger::undecodable).max().unwrap_or(0) + self.undecodable_at_once
     }
 
+    /// Pictures that have not come out yet of some rendition.
+    #[cfg(test)]
+    pub fn pending(&self) -> usize {
+        self.ledgers.iter().map(Ledger::pending).max().unwrap_or(0)
+    }
+
     /// When [`Delivery::handle_deadline`] wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -443,3 +449,6 @@ fn commit_init(inits: &mut BTreeMap<Output, Bytes>, init: &OutputInit, commands:
         commands.push_back(Command::Commit(Commit::Init(init.clone())));
     }
 }
+
+#[cfg(test)]
+mod tests;

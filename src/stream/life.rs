@@ -413,3 +413,6 @@ impl Takeovers {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,4 +31,6 @@ pub use command::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 pub use life::Stream;
 
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 pub(crate) mod simulation;

@@ -137,3 +137,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

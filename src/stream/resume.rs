@@ -72,3 +72,6 @@ impl Committed<'_> {
         Some(before.map_or(open, Gop::number))
     }
 }
+
+#[cfg(test)]
+mod tests;

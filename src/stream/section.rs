@@ -86,3 +86,63 @@ impl Section {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::example::{at, section, unit};
+
+    /// Expects the bytes of all pieces together.
+    #[track_caller]
+    fn check(pieces: &[Bytes], expected: &[&[u8]]) {
+        assert_eq!(pieces.concat(), expected.concat());
+    }
+
+    fn small(audio: bool) -> Section {
+        let mut section = section(1, 0);
+        let body = |text: &'static [u8]| Some(Bytes::from_static(text));
+        section.preamble = Preamble { metadata: body(b"meta"), video: body(b"v"), audio: body(b"aa") };
+        section.audio = section.audio.filter(|_| audio);
+        section
+    }
+
+    const META: &[u8] = b"\x12\0\0\x04\0\0\0\0\0\0\0meta\0\0\0\x0f";
+    const VIDEO: &[u8] = b"\x09\0\0\x01\0\0\0\0\0\0\0v\0\0\0\x0c";
+    const AUDIO: &[u8] = b"\x08\0\0\x02\0\0\0\0\0\0\0aa\0\0\0\x0d";
+
+    #[test]
+    fn a_preamble_is_the_file_header_and_each_configuration_at_time_zero() {
+        check(&small(true).preamble(), &[b"FLV\x01\x05\0\0\0\x09\0\0\0\0", META, VIDEO, AUDIO]);
+    }
+
+    #[test]
+    fn a_track_that_has_not_shown_is_not_announced() {
+        check(&small(false).preamble(), &[b"FLV\x01\x01\0\0\0\x09\0\0\0\0", META, VIDEO]);
+    }
+
+    #[test]
+    fn mp3_and_a_sender_without_metadata_have_fewer_tags() {
+        let mut section = small(true);
+        section.preamble = Preamble { metadata: None, audio: None, ..section.preamble };
+        check(&section.preamble(), &[b"FLV\x01\x05\0\0\0\x09\0\0\0\0", VIDEO]);
+    }
+
+    #[test]
+    fn an_access_unit_keeps_its_payload_and_gets_the_time_after_the_base() {
+        let picture = unit(TrackKind::Video, 0x0123_4567, true);
+        let pieces = Section::tag(&picture, Ticks::ZERO);
+        check(&pieces, &[b"\x09\0\0\x07\x23\x45\x67\x01\0\0\0", b"payload", b"\0\0\0\x12"]);
+        assert_eq!(pieces[1].as_ptr(), picture.payload.as_ptr(), "not copied");
+        let sound = Section::tag(&unit(TrackKind::Audio, 1_050, true), at(1_000));
+        check(&sound, &[b"\x08\0\0\x07\0\0\x32\0\0\0\0", b"payload", b"\0\0\0\x12"]);
+    }
+
+    #[test]
+    fn a_time_before_the_base_is_zero_and_one_of_33_bits_wraps() {
+        let time =
+            |millis, base| Section::tag(&unit(TrackKind::Video, millis, true), at(base))[0][4..8].to_vec();
+        assert_eq!(time(999, 1_000), [0, 0, 0, 0]);
+        assert_eq!(time((1 << 32) - 1, 0), [0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(time((1 << 32) + 5, 0), [0, 0, 5, 0]);
+    }
+}

@@ -328,7 +328,11 @@ impl Take {
                 self.hold(unit);
                 self.begin_section();
             }
-            Gate::Closed { .. } if !unit.random_access => self.events.push_back(TakeEvent::Undecodable),
+            Gate::Closed { .. } if !unit.random_access => {
+                // It is never shown, so nothing need come after it.
+                self.clock.last_shown = None;
+                self.events.push_back(TakeEvent::Undecodable);
+            }
             Gate::Closed { .. } => {
                 self.gate = Gate::Probing(now);
                 self.hold(unit);
@@ -487,3 +491,6 @@ impl TakeClock {
         Some(missing)
     }
 }
+
+#[cfg(test)]
+mod tests;

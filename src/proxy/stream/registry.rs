@@ -182,8 +182,11 @@ impl Registry {
             async move {
                 task.run(stop.clone()).await;
                 // A stream that showed nothing has nothing that could still be fetched.
-                let retention =
-                    if shown.borrow().is_ready() { registry.settings.retention } else { Duration::ZERO };
+                let retention = if shown.borrow().outputs().any(|output| !output.segments.is_empty()) {
+                    registry.settings.retention
+                } else {
+                    Duration::ZERO
+                };
                 stop.run_until_cancelled(clock::until(Some(clock::now() + retention))).await;
                 registry.forget(&owned_name, generation);
             }

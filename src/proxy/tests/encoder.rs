@@ -28,7 +28,7 @@ impl Encoder {
     /// Connected, with nothing said yet.
     pub async fn connect(door: SocketAddr) -> Self {
         let socket = TcpStream::connect(door).await.expect("the RTMP port is open");
-        let (client, source, numbers) = (Client::new(), Source::new(u32::MAX), Numbers::default());
+        let (client, source, numbers) = (Client::new(), Source::new(u32::MAX, false), Numbers::default());
         Self { client, socket, received: Vec::new(), source, numbers }
     }
 

@@ -9,12 +9,12 @@ pub const PICTURE_MS: u32 = 40;
 /// Pictures in a GOP.
 pub const GOP_PICTURES: u32 = 10;
 /// Tag bodies with the configurations of 64x36 and 128x72 pictures: `ffmpeg -f lavfi -i color=s=64x36:r=25 -c:v libx264`.
-const VIDEO: [&[u8]; 2] = [
+pub const VIDEO: [&[u8]; 2] = [
     b"\x17\0\0\0\0\x01\x64\0\x0a\xff\xe1\0\x19\x67\x64\0\x0a\xac\xd9\x44\x7f\x9f\x01\x10\0\0\x03\0\x10\0\0\x03\x03\x20\xf1\x22\x59\x60\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
     b"\x17\0\0\0\0\x01\x64\0\x0a\xff\xe1\0\x19\x67\x64\0\x0a\xac\xd9\x42\x0b\xf9\x70\x11\0\0\x03\0\x01\0\0\x03\0\x32\x0f\x12\x25\x96\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\0",
 ];
 /// AAC-LC, 48 kHz, stereo.
-const AUDIO: &[u8] = b"\xaf\0\x11\x90";
+pub const AUDIO: &[u8] = b"\xaf\0\x11\x90";
 
 /// One encoder connection: what it sends, and when after its start in milliseconds.
 #[derive(Debug)]

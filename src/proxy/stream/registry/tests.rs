@@ -82,17 +82,14 @@ async fn who_sends_what_cannot_be_taken_is_told_what_it_was() {
 }
 
 #[tokio::test]
-async fn an_ended_stream_can_be_fetched_for_a_playlists_duration_and_is_forgotten_then() {
-    let house = House::open(|config| config.origin.window = 1).await;
+async fn a_stream_that_showed_nothing_is_forgotten_at_once() {
+    let house = House::open(|_| {}).await;
     let published = publish(&house, 1).await.expect("nobody is there");
     let mut shown = house.shown("demo").await;
-    let closing = clock::now();
     close(&published, 1, PublisherEnd::Orderly).await;
     view(&mut shown, |view| view.ended).await;
-    house.shown("demo").await;
+    // With segments it would stay for as long as a playlist lasts, a minute by default.
     house.forgotten("demo").await;
-    let kept = clock::now() - closing;
-    assert!(kept >= Duration::from_secs(1), "one segment of a second is in a playlist: {kept:?}");
 }
 
 #[tokio::test]

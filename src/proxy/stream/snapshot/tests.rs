@@ -51,7 +51,7 @@ fn report() -> Report {
         node: Some(name("n1")),
         attempts: 3,
         reattachments: 2,
-        last_failure: None,
+        last_failure: Some((Reason::FfmpegCrashed, "why".to_owned())),
         video: Some(video(1920, 1080)),
         audio: Some(audio()),
         frame_rate: Some(29.5),
@@ -78,6 +78,7 @@ fn report() -> Report {
 }
 
 fn shown(report: &Report) -> Value {
+    let now = clock::now();
     let output = OutputView {
         name: name("high"),
         configuration: None,
@@ -86,7 +87,7 @@ fn shown(report: &Report) -> Value {
         average: Bitrate(21),
         frame_rate: None,
     };
-    let meter = SourceMeter { bytes: 22, span: None, bitrate: 23 };
+    let meter = SourceMeter { bytes: 22, span: None, last: Some(now), bitrate: 23 };
     let snapshot = Snapshot {
         name: &stream_name("demo"),
         renditions: &[name("high"), name("low")],
@@ -97,6 +98,7 @@ fn shown(report: &Report) -> Value {
         view: &View { renditions: vec![output], ..View::default() },
         meter: &meter,
         age: Duration::from_secs(24),
+        left_out: 25,
     };
     serde_json::to_value(snapshot.stats(report, clock::now())).expect("stats are JSON")
 }
@@ -120,6 +122,8 @@ fn every_field_comes_from_where_it_should() {
         "last_failover": {
             "from": "n2", "to": "n3", "cause": "node_lost", "detected_ms": 17, "recovered_ms": 18, "at": null,
         },
+        "last_failure": { "reason": "ffmpeg_crashed", "detail": "why" },
+        "left_out": 25,
         "renditions": [
             { "name": "high", "width": null, "height": null, "bitrate": 21, "frames": 300 },
             { "name": "low", "width": 640, "height": 360, "bitrate": 0, "frames": 240 },

@@ -70,3 +70,8 @@ async fn players_are_told_of_closed_segments_only() {
     tokio::join!(sending, watching);
     assert!(told > 1, "not only of the end");
 }
+
+/// The newest segment of each output.
+fn newest(view: &View) -> Vec<Option<u64>> {
+    view.outputs().map(|output| output.segments.last().map(|segment| segment.sequence)).collect()
+}

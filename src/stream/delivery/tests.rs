@@ -1,0 +1,219 @@
+//! What attempts bring, what of it is committed, and what fails them.
+
+mod commit;
+mod failover;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::example::{append_gop, at, audio, ladder, log, name, section, video};
+
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A delivery with a section of three GOPs of a second each.
+struct Scene {
+    delivery: Delivery,
+    log: GopLog,
+    section: Section,
+    now: Instant,
+}
+
+impl Scene {
+    /// Nothing has been asked for.
+    fn new() -> Self {
+        let mut log = log();
+        (0..3).for_each(|gop| append_gop(&mut log, 1, gop * 1_000, gop * 1_000 + 1_000));
+        let mut delivery = Delivery::new(ladder(), Duration::from_secs(10), LONGEST_WAIT);
+        let section = section(1, 3_000);
+        delivery.begin_section(&section);
+        assert_eq!(show(&std::iter::from_fn(|| delivery.next_command()).collect::<Vec<_>>()), "audio");
+        Self { delivery, log, section, now: crate::base::clock::now() }
+    }
+
+    /// Attempt 1 runs on node `n1`, and the commands so far are forgotten.
+    fn running() -> Self {
+        let mut scene = Self::new();
+        scene.run("n1");
+        scene
+    }
+
+    fn advance(&mut self) {
+        self.delivery.advance(&self.log, &self.section, self.now);
+    }
+
+    /// Places and attaches the next attempt.
+    fn run(&mut self, node: &str) {
+        self.advance();
+        let number = self.delivery.attempts;
+        self.delivery.handle_placed(number, name(node), self.now);
+        self.delivery.handle_attached(number, &self.section, self.now);
+        self.advance();
+        self.commands();
+    }
+
+    fn commands(&mut self) -> Vec<Command> {
+        std::iter::from_fn(|| self.delivery.next_command()).collect()
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now += Duration::from_millis(millis);
+    }
+
+    /// The attempt with the last number says this.
+    fn output(&mut self, output: LeaseOutput) -> Outcome {
+        let number = self.delivery.attempts;
+        self.delivery.handle_output(number, output, &self.section, self.now)
+    }
+
+    /// The attempt brings configuration and fragment of each rendition, from `from` to `to`.
+    fn bring(&mut self, from: i64, to: i64) {
+        for rendition in 0..2 {
+            self.output(init(Output::Rendition(rendition), "video"));
+            self.output(LeaseOutput::Fragment(fragment(rendition, from, Some(to))));
+        }
+    }
+
+    fn fail(&mut self, node: Option<&str>, reason: Reason) {
+        self.fail_attempt(self.delivery.attempts, node, reason);
+    }
+
+    fn fail_attempt(&mut self, attempt: u32, node: Option<&str>, reason: Reason) {
+        let failure = AttemptFailure { attempt, node: node.map(name), reason, detail: "why".into() };
+        self.delivery.handle_failed(failure, self.now);
+    }
+
+    fn close(&mut self) {
+        self.section.closed = Some(self.now);
+        self.advance();
+    }
+}
+
+fn init(output: Output, segment: &'static str) -> LeaseOutput {
+    let configuration = match output {
+        Output::Rendition(_) => OutputConfiguration::Video(video()),
+        Output::Audio => OutputConfiguration::Audio(audio()),
+    };
+    LeaseOutput::Init(OutputInit { output, configuration, segment: segment.into() })
+}
+
+/// Ten pictures.
+fn fragment(rendition: u8, from: i64, to: Option<i64>) -> Fragment {
+    Fragment {
+        rendition,
+        position: at(from),
+        end: to.map(at),
+        first_presentation: at(from),
+        last_presentation: at(to.unwrap_or(from + 1_000) - 100),
+        access_units: 10,
+        data: Bytes::from_static(b"moof"),
+    }
+}
+
+fn sound(millis: i64) -> LeaseOutput {
+    LeaseOutput::AudioUnit(AudioUnit { presentation_time: at(millis), data: Bytes::from_static(b"aac") })
+}
+
+fn ended(reason: Reason) -> LeaseOutput {
+    LeaseOutput::Ended(AttemptEnd { reason, detail: "words".into() })
+}
+
+/// The commands in one word each.
+fn show(commands: &[Command]) -> String {
+    let word = |command: &Command| match command {
+        Command::Place { spec, .. } => format!("place{}", spec.number),
+        Command::Feed { .. } => "feed".to_owned(),
+        Command::Cancel { attempt, reason } => format!("cancel{attempt}:{reason}"),
+        Command::Commit(Commit::AudioExpected) => "audio".to_owned(),
+        Command::Commit(Commit::AudioSilent { until }) => format!("silent@{}", until.as_millis()),
+        Command::Commit(Commit::Init(init)) => match init.output {
+            Output::Rendition(rendition) => format!("init{rendition}"),
+            Output::Audio => "init-audio".to_owned(),
+        },
+        Command::Commit(Commit::Fragment { fragment, end }) => {
+            format!("{}@{}-{}", fragment.rendition, fragment.position.as_millis(), end.as_millis())
+        }
+        Command::Commit(Commit::Audio { place, .. }) => format!("audio@{}", place.decode_time),
+        Command::ClosePublisher { .. } => "close".to_owned(),
+        Command::Finish { .. } => "finish".to_owned(),
+    };
+    commands.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn an_attempt_is_asked_for_once_and_only_with_something_to_read() {
+    let mut scene = Scene::new();
+    scene.advance();
+    scene.advance();
+    assert_eq!(show(&scene.commands()), "place1");
+    let mut empty = Scene { log: log(), ..Scene::new() };
+    empty.advance();
+    assert_eq!(show(&empty.commands()), "");
+}
+
+#[test]
+fn a_spec_says_what_is_in_the_section() {
+    let mut scene = Scene::new();
+    scene.section.audio = None;
+    scene.advance();
+    let [Command::Place { spec, prefer_not }] = &scene.commands()[..] else { panic!("no attempt") };
+    assert_eq!((spec.number, spec.has_video, spec.has_audio, spec.base), (1, true, false, at(-1_000)));
+    assert_eq!((&spec.ladder, prefer_not.len()), (ladder().as_ref(), 0));
+}
+
+#[track_caller]
+fn check_max_gop(frame_rate: Option<f64>, seconds: u64, expected: u32) {
+    let mut scene = Scene::new();
+    scene.delivery = Delivery::new(ladder(), Duration::from_secs(seconds), LONGEST_WAIT);
+    scene.section.frame_rate = frame_rate;
+    let start = Committed { renditions: &[], audio: None }.start(&scene.log, &scene.section).unwrap();
+    assert_eq!(scene.delivery.spec(&scene.section, &start).max_gop_access_units, expected);
+}
+
+#[test]
+fn long_gops_are_cut_by_the_pictures_in_the_longest_segment() {
+    check_max_gop(Some(25.0), 10, 250);
+    check_max_gop(Some(29.97), 10, 299);
+    check_max_gop(None, 10, 300);
+    check_max_gop(Some(0.01), 10, 1);
+    check_max_gop(Some(1_000.0), 1_000, 100_000);
+}
+
+proptest! {
+    /// Encoded audio begins on one grid, wherever an attempt begins: at most one access unit before its input.
+    #[test]
+    fn encoded_audio_begins_on_the_streams_grid(earliest in -1_000_000i64..200_000_000_000_000) {
+        let base = at(Ticks(earliest).as_millis()) - super::super::resume::LEAD;
+        let cursor = log().cursor_at(0);
+        let start = Start { cursor, position: Ticks(earliest), base, earliest: Ticks(earliest) };
+        let scene = Scene::new();
+        let spec = scene.delivery.spec(&scene.section, &start);
+        let sample = spec.audio_first_sample + base.as_samples(AAC_RATE);
+        prop_assert_eq!(sample.rem_euclid(AAC_SAMPLES), 0);
+        let before = Ticks(earliest).as_samples(AAC_RATE) - sample;
+        prop_assert!((0..AAC_SAMPLES).contains(&before));
+        prop_assert!(spec.audio_first_sample >= 0, "within the lead");
+    }
+}
+
+#[test]
+fn an_attempt_that_stops_is_cancelled_and_nothing_of_it_counts() {
+    let mut scene = Scene::running();
+    scene.delivery.stop(Reason::Ended);
+    scene.delivery.stop(Reason::Ended);
+    assert_eq!(show(&scene.commands()), "cancel1:ended");
+    scene.bring(0, 1_000);
+    assert_eq!(show(&scene.commands()), "");
+    assert_eq!(scene.delivery.failover, None);
+}
+
+#[test]
+fn what_is_committed_leaves_the_log_but_for_the_warm_up() {
+    let mut scene = Scene::running();
+    scene.section.audio = None;
+    scene.bring(0, 1_000);
+    scene.bring(1_000, 2_000);
+    let Scene { delivery, log, section, .. } = &mut scene;
+    delivery.release(log, section);
+    assert_eq!(log.gops().map(crate::media::gop::Gop::number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(delivery.committed_end(), Some(at(2_000)));
+}

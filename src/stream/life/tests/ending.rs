@@ -1,0 +1,140 @@
+//! Grace time, and the ways in which a stream ends.
+
+use super::*;
+
+#[test]
+fn a_stream_that_nobody_publishes_ends_although_it_has_no_grace_time() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.stream.next_deadline(), Some(scene.now + OPENING_TIMEOUT));
+    scene.wait(OPENING_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(scene.endings(), "");
+    scene.wait(Duration::from_millis(1));
+    assert_eq!(scene.endings(), "finish:grace_expired");
+    assert_eq!(scene.stream.next_deadline(), None);
+}
+
+#[test]
+fn a_publisher_that_breaks_off_may_come_back_within_the_grace_time() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.close(1, PublisherEnd::Broken);
+    assert_eq!(scene.stream.phase, Phase::Reconnecting(scene.now + GRACE));
+    scene.wait(GRACE / 2);
+    assert_eq!((scene.publish(2), scene.stream.phase), (Ok(()), Phase::Live));
+    scene.work();
+    scene.close(2, PublisherEnd::Broken);
+    scene.wait(GRACE);
+    assert_eq!(scene.endings(), "finish:grace_expired");
+}
+
+#[test]
+fn an_orderly_end_puts_out_what_is_there_and_then_finishes() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.close(1, PublisherEnd::Orderly);
+    assert!(matches!(scene.stream.phase, Phase::Ending(Reason::Unpublished, _)));
+    scene.fail(Reason::NoNode);
+    assert_eq!(scene.endings(), "");
+    scene.wait(Duration::from_secs(1));
+    scene.work();
+    let last = scene.commands.last().cloned();
+    assert_eq!(last, Some(Command::Finish { reason: Reason::Unpublished }));
+    assert_eq!(scene.committed(), [(0, 1_000), (1_000, 2_000)]);
+    let ledger = &scene.stream.delivery;
+    assert_eq!((ledger.accepted(), ledger.lost(), ledger.undecodable()), (4, 0, 0));
+}
+
+#[test]
+fn what_is_not_out_when_the_limit_is_over_counts_as_lost() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.close(1, PublisherEnd::Orderly);
+    scene.wait(ENDING_LIMIT);
+    assert_eq!(scene.endings(), "finish:unpublished");
+    let ledger = &scene.stream.delivery;
+    assert_eq!((ledger.lost(), ledger.pending()), (4, 0));
+}
+
+#[test]
+fn a_stream_without_media_ends_at_once() {
+    let mut scene = Scene::live();
+    scene.close(1, PublisherEnd::Orderly);
+    assert_eq!(scene.endings(), "finish:unpublished");
+    let mut scene = Scene::live();
+    scene.stream.handle_end(Reason::Ended, scene.now);
+    assert_eq!(scene.endings(), "close1:ended finish:ended");
+    let mut scene = Scene::new();
+    scene.stream.handle_end(Reason::Shutdown, scene.now);
+    assert_eq!(scene.endings(), "finish:shutdown");
+}
+
+#[test]
+fn the_first_reason_to_end_is_the_one_that_is_told() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.stream.handle_end(Reason::Ended, scene.now);
+    let limit = scene.stream.phase;
+    scene.now += Duration::from_secs(1);
+    scene.stream.handle_end(Reason::Shutdown, scene.now);
+    assert_eq!(scene.stream.phase, limit, "and the time does not begin anew");
+    scene.wait(ENDING_LIMIT);
+    assert_eq!(scene.endings(), "close1:ended finish:ended");
+}
+
+#[test]
+fn a_publisher_that_comes_while_the_stream_ends_revives_it() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.close(1, PublisherEnd::Orderly);
+    assert_eq!(scene.publish(2), Ok(()));
+    assert_eq!(scene.stream.phase, Phase::Live);
+    scene.send_gops(2, 0..1);
+    scene.work();
+    assert_eq!(scene.committed(), [(0, 1_000), (1_000, 2_000)]);
+    scene.wait(ENDING_LIMIT);
+    assert_eq!(scene.endings(), "");
+}
+
+#[test]
+fn after_the_end_inputs_change_nothing() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    scene.carry_out(false);
+    scene.stream.handle_end(Reason::Ended, scene.now);
+    scene.wait(ENDING_LIMIT);
+    assert_eq!(scene.endings(), "close1:ended finish:ended");
+    assert_eq!(scene.publish(2), Err(Reason::Ended));
+    scene.send_gops(1, 2..3);
+    scene.stream.handle_placed(1, name("n1"), scene.now);
+    scene.stream.handle_attached(1, scene.now);
+    scene.fail(Reason::NodeLost);
+    scene.stream.handle_end(Reason::Shutdown, scene.now);
+    scene.wait(GRACE);
+    assert_eq!((scene.stream.next_command(), scene.stream.next_deadline()), (None, None));
+}
+
+/// Expects a tag to close the publisher, which may come back within the grace time.
+#[track_caller]
+fn check_closed(tag: Tag, reason: Reason) {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..1);
+    scene.send(1, [tag]);
+    assert_eq!(scene.endings(), format!("close1:{reason}"));
+    assert_eq!(scene.stream.phase, Phase::Reconnecting(scene.now + GRACE));
+}
+
+#[test]
+fn media_that_cannot_be_taken_closes_the_publisher() {
+    use crate::media::flv::TagKind;
+    check_closed(tag(TagKind::Video, 0, &b"\x90hvc1\x01"[..]), Reason::UnsupportedCodec);
+    check_closed(tag(TagKind::Audio, 0, &b"\xaf\0\x11"[..]), Reason::InputUnreadable);
+}
+
+#[test]
+fn a_publisher_without_a_random_access_point_is_closed() {
+    let mut scene = Scene::live();
+    scene.send(1, [video_tag(0, 0), picture(0)]);
+    scene.wait(crate::stream::take::RANDOM_ACCESS_WAIT);
+    assert_eq!(scene.endings(), "close1:no_random_access_point");
+    assert_eq!(scene.stream.delivery.undecodable(), 1);
+}

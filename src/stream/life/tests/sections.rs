@@ -1,0 +1,114 @@
+//! Sections: one after the other, bounded, and none holds up the ones behind it for ever.
+
+use super::*;
+use crate::media::flv::TagKind;
+
+/// Each call begins a section, by the other of two configurations.
+fn change(scene: &mut Scene, number: u32) {
+    let which = usize::from(number % 2 == 1);
+    let time = number * 1_000;
+    scene.send(1, [video_tag(time, which), audio_tag(time), key(time), picture(time + 500)]);
+}
+
+#[test]
+fn sections_are_put_out_one_after_the_other_by_an_attempt_each() {
+    let mut scene = Scene::live();
+    (0..3).for_each(|number| change(&mut scene, number));
+    scene.close(1, PublisherEnd::Orderly);
+    scene.work();
+    assert_eq!(scene.committed(), [(0, 1_000), (1_000, 2_000), (2_000, 3_000)]);
+    assert_eq!(scene.specs.iter().map(|spec| spec.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(scene.stream.delivery.undecodable(), 0);
+}
+
+#[test]
+fn audio_that_runs_ahead_does_not_reach_into_the_next_section() {
+    let mut scene = Scene::live();
+    scene.send(1, [video_tag(0, 0), audio_tag(0), key(0), sound(0), picture(500), sound(1_400)]);
+    scene.send(1, [video_tag(900, 1), key(1_000), picture(1_500)]);
+    scene.close(1, PublisherEnd::Orderly);
+    scene.work();
+    assert_eq!(scene.committed(), [(0, 1_000), (1_000, 2_000)]);
+    let ledger = &scene.stream.delivery;
+    assert_eq!((ledger.accepted(), ledger.lost(), ledger.undecodable()), (4, 0, 0));
+}
+
+#[test]
+fn a_publisher_that_changes_its_configuration_too_often_is_closed() {
+    let mut scene = Scene::live();
+    let most = u32::try_from(MAX_SECTIONS).unwrap();
+    (0..most).for_each(|number| change(&mut scene, number));
+    assert_eq!(scene.endings(), "");
+    change(&mut scene, most);
+    assert_eq!(scene.endings(), "close1:limit_exceeded");
+    assert_eq!(scene.stream.sections.len(), MAX_SECTIONS);
+}
+
+#[test]
+fn mp3_cannot_be_copied() {
+    let mut scene = Scene::live();
+    let mp3 = tag(TagKind::Audio, 0, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    scene.send(1, [video_tag(0, 0), mp3, key(0)]);
+    scene.carry_out(false);
+    let detail = match &scene.commands[..] {
+        [Command::ClosePublisher { reason: Reason::UnsupportedCodec, detail, .. }] => detail,
+        other => panic!("not closed: {other:?}"),
+    };
+    assert!(detail.contains("audio = \"aac:128k\""), "{detail}");
+    assert!(scene.stream.sections.is_empty());
+}
+
+#[test]
+fn a_section_that_keeps_failing_is_given_up_for_the_next() {
+    let mut scene = Scene::live();
+    change(&mut scene, 0);
+    change(&mut scene, 1);
+    let closed = scene.now;
+    for _ in 0..4 {
+        scene.fail(Reason::FfmpegExited);
+    }
+    assert!(scene.stream.delivery.backoff.is_quarantined());
+    while scene.now < closed + ENDING_LIMIT {
+        let next = scene.stream.next_deadline().expect("it is given up some time");
+        assert!(next > scene.now);
+        scene.now = next;
+        scene.stream.handle_deadline(scene.now);
+        if scene.stream.sections.len() == 2 {
+            scene.fail(Reason::FfmpegExited);
+        }
+    }
+    assert_eq!((scene.now, scene.stream.sections.len()), (closed + ENDING_LIMIT, 1));
+    assert_eq!(scene.stream.delivery.lost(), 2);
+    scene.work();
+    scene.send(1, [key(2_000)]);
+    scene.work();
+    assert_eq!(scene.committed(), [(1_000, 2_000)]);
+}
+
+#[test]
+fn a_section_that_the_log_has_lost_does_not_hold_up_the_next() {
+    let mut scene = Scene::with(Takeover::Replace, at(3_000));
+    assert_eq!(scene.publish(1), Ok(()));
+    change(&mut scene, 0);
+    scene.fail(Reason::NoNode);
+    change(&mut scene, 1);
+    scene.send(1, (2..8).map(|second| key(second * 1_000)));
+    scene.wait(Duration::from_secs(1));
+    scene.work();
+    assert_eq!(scene.stream.sections.len(), 1);
+    assert_eq!(scene.stream.delivery.lost(), 2 + 4, "the first section, and what left of the second");
+    assert_eq!(scene.committed(), [(4_000, 5_000), (5_000, 6_000), (6_000, 7_000)]);
+}
+
+#[test]
+fn a_retry_without_anything_to_read_does_not_spin() {
+    let mut scene = Scene::with(Takeover::Replace, at(3_000));
+    assert_eq!(scene.publish(1), Ok(()));
+    scene.send_gops(1, 0..1);
+    scene.fail(Reason::NoNode);
+    scene.send(1, (1..10).map(|second| picture(second * 1_000)));
+    scene.wait(Duration::from_secs(1));
+    assert!(scene.stream.next_deadline().is_none_or(|next| next > scene.now), "the only GOP is truncated");
+    scene.send(1, [key(10_000)]);
+    assert_eq!(scene.stream.delivery.attempts, 2, "the next one is not");
+}

@@ -1,0 +1,305 @@
+//! When a section begins, and what passes, is held or is passed over until then.
+
+mod timeline;
+
+use super::*;
+use crate::media::track::AudioCodec;
+use crate::stream::example::{at, audio_tag, key, picture, picture_body, sound, tag, video_tag};
+
+/// `onMetaData` without `audiocodecid`.
+const SILENT: &[u8] = b"\x02\0\x0aonMetaData\x03\0\0\x09";
+/// `onMetaData` with 50 pictures a second and `audiocodecid` 10.
+const WITH_SOUND: &[u8] = b"\x02\0\x0aonMetaData\x03\0\x09framerate\0\x40\x49\0\0\0\0\0\0\
+    \0\x0caudiocodecid\0\x40\x24\0\0\0\0\0\0\0\0\x09";
+
+fn take() -> Take {
+    Take::new(PublisherId(1), Ticks::ZERO)
+}
+
+/// `S` a section, `K` a random access point, `P` another picture, `A` audio, each with its time in milliseconds; `-` an
+/// undecodable picture, `over` the end. A section with audio has a `+`.
+fn show(event: &TakeEvent) -> String {
+    match event {
+        TakeEvent::SectionBegins(start) => {
+            format!("S{}{}", start.position.as_millis(), if start.audio.is_some() { "+" } else { "" })
+        }
+        TakeEvent::Unit(unit) => {
+            let letter = match (unit.track, unit.random_access) {
+                (TrackKind::Audio, _) => "A",
+                (TrackKind::Video, true) => "K",
+                (TrackKind::Video, false) => "P",
+            };
+            format!("{letter}{}", unit.decode_time.as_millis())
+        }
+        TakeEvent::Undecodable => "-".to_owned(),
+        TakeEvent::NoRandomAccessPoint => "over".to_owned(),
+    }
+}
+
+fn drain(take: &mut Take) -> String {
+    std::iter::from_fn(|| take.next_event()).map(|event| show(&event)).collect::<Vec<_>>().join(" ")
+}
+
+/// Gives the take each tag when its timestamp says, and expects what it finds by then.
+#[track_caller]
+fn check(steps: &[(Tag, &str)]) {
+    let start = crate::base::clock::now();
+    let mut take = take();
+    for (tag, expected) in steps {
+        let now = start + Duration::from_millis(u64::from(tag.timestamp_ms));
+        take.handle_deadline(now);
+        take.handle_tag(tag, now).expect("a codec that is taken");
+        assert_eq!(drain(&mut take), *expected, "after {} ms", tag.timestamp_ms);
+    }
+}
+
+fn metadata(body: &'static [u8]) -> Tag {
+    tag(TagKind::Script, 0, body)
+}
+
+fn video_body(body: &'static [u8]) -> Tag {
+    tag(TagKind::Video, 0, body)
+}
+
+fn audio_body(body: &'static [u8]) -> Tag {
+    tag(TagKind::Audio, 0, body)
+}
+
+#[test]
+fn a_section_begins_when_all_tracks_have_shown() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (sound(0), "A0"),
+        (picture(40), "P40"),
+        (key(80), "K80"),
+    ]);
+    check(&[(video_tag(0, 0), ""), (key(0), ""), (picture(40), ""), (audio_tag(50), "S0+ K0 P40")]);
+}
+
+#[test]
+fn metadata_that_announces_no_audio_is_believed() {
+    check(&[(metadata(SILENT), ""), (video_tag(0, 0), ""), (key(0), "S0 K0"), (picture(40), "P40")]);
+    check(&[(metadata(WITH_SOUND), ""), (video_tag(0, 0), ""), (key(0), ""), (audio_tag(9), "S0+ K0")]);
+}
+
+#[test]
+fn a_track_that_does_not_show_is_waited_for_a_second() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (key(0), ""),
+        (picture(999), ""),
+        (picture(1_000), "S0 K0 P999 P1000"),
+        (picture(1_040), "P1040"),
+    ]);
+}
+
+#[test]
+fn what_is_held_is_bounded_by_count_and_bytes() {
+    let mut take = take();
+    let now = crate::base::clock::now();
+    take.handle_tag(&video_tag(0, 0), now).unwrap();
+    take.handle_tag(&key(0), now).unwrap();
+    for _ in 2..MAX_HELD {
+        take.handle_tag(&picture(1), now).unwrap();
+    }
+    assert_eq!(take.next_event(), None);
+    take.handle_tag(&picture(1), now).unwrap();
+    assert_eq!(std::iter::from_fn(|| take.next_event()).count(), 1 + MAX_HELD);
+
+    let huge = tag(TagKind::Video, 0, picture_body(0, &vec![0x65; MAX_HELD_BYTES]));
+    check(&[(video_tag(0, 0), ""), (huge, "S0 K0"), (picture(40), "P40")]);
+}
+
+#[test]
+fn early_audio_is_kept_behind_the_random_access_point() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (sound(0), ""),
+        (picture(20), "-"),
+        (sound(21), ""),
+        (key(40), "S40+ K40 A0 A21"),
+        (sound(42), "A42"),
+    ]);
+}
+
+#[test]
+fn early_audio_is_bounded_and_the_oldest_leaves() {
+    let mut take = take();
+    let now = crate::base::clock::now();
+    take.handle_tag(&video_tag(0, 0), now).unwrap();
+    take.handle_tag(&audio_tag(0), now).unwrap();
+    for millis in 0..u32::try_from(MAX_EARLY_AUDIO).unwrap() + 2 {
+        take.handle_tag(&sound(millis), now).unwrap();
+    }
+    take.handle_tag(&key(200), now).unwrap();
+    let found = drain(&mut take);
+    assert!(found.starts_with("S200+ K200 A2 A3 "), "{found}");
+    assert_eq!(found.matches('A').count(), MAX_EARLY_AUDIO);
+}
+
+#[test]
+fn a_changed_configuration_waits_for_the_next_random_access_point() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (video_tag(40, 1), ""),
+        (picture(40), "P40"),
+        (sound(50), ""),
+        (key(80), "S80+ K80 A50"),
+        (sound(90), "A90"),
+        (key(120), "K120"),
+    ]);
+}
+
+#[test]
+fn the_same_configuration_again_changes_nothing() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (video_tag(40, 0), ""),
+        (audio_tag(40), ""),
+        (sound(40), "A40"),
+        (key(80), "K80"),
+    ]);
+}
+
+#[test]
+fn late_audio_begins_a_section_of_its_own() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (key(0), ""),
+        (picture(1_000), "S0 K0 P1000"),
+        (audio_tag(1_100), ""),
+        (sound(1_110), ""),
+        (picture(1_120), "P1120"),
+        (key(1_160), "S1160+ K1160 A1110"),
+    ]);
+}
+
+#[test]
+fn mp3_has_no_configuration_but_its_own_header() {
+    let mp3 = || tag(TagKind::Audio, 10, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    check(&[(video_tag(0, 0), ""), (key(0), ""), (mp3(), "S0+ K0 A10")]);
+    let unreadable = tag(TagKind::Audio, 10, &b"\x2eID3\x04"[..]);
+    check(&[(video_tag(0, 0), ""), (key(0), ""), (unreadable, ""), (mp3(), "S0+ K0 A10")]);
+}
+
+#[test]
+fn media_before_its_configuration_cannot_be_decoded() {
+    check(&[(key(0), "-"), (sound(0), ""), (video_tag(0, 0), ""), (audio_tag(0), ""), (key(40), "S0+ K0")]);
+}
+
+#[test]
+fn a_damaged_tag_is_passed_over_and_an_empty_one_is_nothing() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (video_body(b"\x17"), "-"),
+        (video_body(b"\x17\x03\0\0\0"), "-"),
+        (audio_body(b"\xaf\x07\x01"), ""),
+        (video_body(b""), ""),
+        (video_body(b"\x57\0"), ""),
+        (video_body(b"\x17\x02\0\0\0"), ""),
+        (audio_body(b"\xaf"), ""),
+        (metadata(b"\x02\0\x03xyz"), ""),
+        (picture(40), "P40"),
+    ]);
+}
+
+#[test]
+fn nal_units_say_where_decoding_can_begin_not_the_flag() {
+    let flagged = video_body(b"\x17\x01\0\0\0\0\0\0\x02\x41p");
+    // An SEI with a recovery point after 0 or 1 frames, then a slice: an open GOP, and an intra refresh.
+    let open_gop = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\xc4\0\0\0\x02\x41p");
+    let refresh = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\x51\0\0\0\x02\x41p");
+    check(&[(video_tag(0, 0), ""), (audio_tag(0), ""), (flagged, "-"), (refresh, "-"), (open_gop, "S0+ K0")]);
+}
+
+#[test]
+fn a_take_without_a_random_access_point_is_over_after_twelve_seconds() {
+    check(&[(video_tag(0, 0), ""), (picture(0), "-"), (picture(11_999), "-"), (picture(12_000), "over -")]);
+}
+
+#[test]
+fn deadlines_are_those_of_the_gate() {
+    let now = crate::base::clock::now();
+    let later = now + Duration::from_secs(5);
+    let mut take = take();
+    assert_eq!(take.next_deadline(), None, "nothing has come yet");
+    take.handle_tag(&video_tag(0, 0), now).unwrap();
+    assert_eq!(take.next_deadline(), Some(now + RANDOM_ACCESS_WAIT));
+    take.handle_tag(&key(0), later).unwrap();
+    assert_eq!(take.next_deadline(), Some(later + TRACK_WAIT));
+    take.handle_deadline(later + TRACK_WAIT);
+    assert_eq!(take.next_deadline(), None);
+}
+
+#[test]
+fn a_section_says_what_is_known_of_it() {
+    let now = crate::base::clock::now();
+    let mut take = Take::new(PublisherId(7), at(5_000));
+    let tags = [
+        metadata(WITH_SOUND),
+        video_tag(0, 0),
+        audio_tag(0),
+        tag(TagKind::Video, 0, picture_body(80, b"\x65")),
+    ];
+    tags.iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+    let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
+    let [metadata, video, audio, _] = tags.map(|tag| Some(tag.payload));
+    assert_eq!(start.preamble, Preamble { metadata, video, audio });
+    assert_eq!((start.video.width, start.video.height), (64, 36));
+    assert_eq!(start.audio.map(|audio| audio.codec), Some(AudioCodec::Aac));
+    assert_eq!((start.frame_rate, start.position), (Some(50.0), at(5_080)));
+    assert_eq!(take.publisher(), PublisherId(7));
+}
+
+#[test]
+fn without_metadata_the_configuration_says_the_frame_rate() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    [video_tag(0, 0), audio_tag(0), key(0)].iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+    let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
+    assert_eq!(start.frame_rate, Some(25.0));
+}
+
+/// Expects the tag to end the take, for this reason, and nothing of it to be kept.
+#[track_caller]
+fn check_refused(refused: &Tag, expected: Reason) {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    let error = take.handle_tag(refused, now).expect_err("refused");
+    assert_eq!(error.reason(), expected, "{error}");
+    assert_eq!(take.preamble, Preamble::default());
+    [video_tag(0, 0), audio_tag(0), key(0)].iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+    assert_eq!(drain(&mut take), "S0+ K0");
+}
+
+#[test]
+fn what_cannot_be_taken_ends_the_take_with_the_reason() {
+    check_refused(&video_body(b"\x12\0\0"), Reason::UnsupportedCodec);
+    check_refused(&video_body(b"\x90hvc1\x01"), Reason::UnsupportedCodec);
+    check_refused(&video_body(b"\x96\0avc1"), Reason::UnsupportedCodec);
+    check_refused(&audio_body(b"\xb2\x01"), Reason::UnsupportedCodec);
+    check_refused(&audio_body(b"\x90Opus"), Reason::UnsupportedCodec);
+    check_refused(&video_body(b"\x17\0\0\0\0\x02"), Reason::InputUnreadable);
+    check_refused(&audio_body(b"\xaf\0\x11"), Reason::InputUnreadable);
+}
+
+#[test]
+fn a_configuration_that_changes_while_tracks_are_waited_for_leaves_what_is_held_its_own() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (key(0), ""),
+        (video_tag(40, 1), "S0 K0"),
+        (picture(40), "P40"),
+        (audio_tag(50), ""),
+        (key(80), "S80+ K80"),
+    ]);
+}

@@ -1,0 +1,136 @@
+//! Where access units stand on the timeline.
+
+use proptest::prelude::*;
+
+use super::*;
+use TrackKind::{Audio, Video};
+
+fn place(clock: &mut TakeClock, track: TrackKind, timestamp_ms: u32) -> Ticks {
+    match track {
+        Video => clock.place_video(timestamp_ms, Ticks::ZERO, false).0,
+        Audio => clock.place_audio(timestamp_ms),
+    }
+}
+
+/// Places times of the sender's clock on a timeline that is at 1000 ms, and expects them there, in milliseconds.
+#[track_caller]
+fn check_places(steps: &[(TrackKind, u32, i64)]) {
+    let mut clock = TakeClock::new(at(1_000));
+    for &(track, timestamp_ms, expected) in steps {
+        assert_eq!(place(&mut clock, track, timestamp_ms), at(expected), "{track:?} {timestamp_ms}");
+    }
+}
+
+#[test]
+fn the_first_access_unit_of_either_track_is_the_anchor() {
+    check_places(&[(Video, 7_000, 1_000), (Audio, 7_021, 1_021), (Video, 7_040, 1_040)]);
+    check_places(&[(Audio, 7_000, 1_000), (Video, 6_990, 990)]);
+}
+
+#[test]
+fn a_wrap_of_the_senders_clock_is_no_jump() {
+    check_places(&[(Video, u32::MAX - 19, 1_000), (Audio, u32::MAX, 1_019), (Video, 20, 1_040)]);
+}
+
+#[test]
+fn a_jump_forward_goes_on_one_step_later_and_takes_both_tracks_along() {
+    check_places(&[
+        (Video, 0, 1_000),
+        (Audio, 0, 1_000),
+        (Video, 40, 1_040),
+        (Video, 3_600_000, 1_080),
+        (Audio, 3_600_000, 1_080),
+        (Video, 3_600_040, 1_120),
+    ]);
+    check_places(&[(Audio, 0, 1_000), (Video, 0, 1_000), (Audio, 50_000, 1_021), (Video, 50_000, 1_021)]);
+}
+
+#[test]
+fn a_jump_back_goes_on_one_step_later_too() {
+    check_places(&[
+        (Video, 500_000, 1_000),
+        (Audio, 500_010, 1_010),
+        (Video, 500_040, 1_040),
+        (Video, 0, 1_080),
+        (Audio, 0, 1_080),
+    ]);
+}
+
+#[test]
+fn only_a_step_beyond_the_bounds_is_a_jump() {
+    check_places(&[(Video, 5_000, 1_000), (Video, 15_000, 11_000)]);
+    check_places(&[(Video, 5_000, 1_000), (Video, 15_001, 1_033)]);
+    // A short step back is rounding: the timeline waits for it. It never goes back.
+    check_places(&[(Video, 5_000, 1_000), (Video, 4_900, 1_000), (Video, 5_040, 1_040)]);
+    check_places(&[(Video, 5_000, 1_000), (Video, 4_899, 1_033), (Video, 4_939, 1_073)]);
+}
+
+#[test]
+fn after_a_long_step_a_jump_goes_on_a_second_later() {
+    check_places(&[(Video, 0, 1_000), (Video, 9_000, 10_000), (Video, 900_000, 11_000)]);
+}
+
+#[test]
+fn a_take_ends_after_its_last_access_unit() {
+    let now = crate::base::clock::now();
+    let mut take = Take::new(PublisherId(1), at(1_000));
+    let mut ends = vec![take.end()];
+    let shown_later = tag(TagKind::Video, 40, picture_body(80, b"\x41p"));
+    for tag in [video_tag(0, 0), audio_tag(0), key(0), shown_later, picture(80), sound(1_000)] {
+        take.handle_tag(&tag, now).unwrap();
+        ends.push(take.end());
+    }
+    let expected = [1_000, 1_000, 1_000, 1_033, 1_160, 1_160].map(at);
+    assert_eq!(ends[..6], expected);
+    assert_eq!(ends[6], at(2_000) + Ticks(1920), "1024 samples at 48 kHz");
+}
+
+proptest! {
+    /// Whatever the sender's clock does: whole milliseconds, and no track steps further than the bounds.
+    #[test]
+    fn any_clock_gives_a_timeline_of_small_steps(
+        steps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
+    ) {
+        let mut clock = TakeClock::new(at(1_700_000_000_000));
+        let mut last = [None; 2];
+        for (video, timestamp_ms) in steps {
+            let time = place(&mut clock, if video { Video } else { Audio }, timestamp_ms);
+            prop_assert_eq!(time, at(time.as_millis()));
+            if let Some(last) = last[usize::from(video)].replace(time) {
+                prop_assert!(time - last <= MAX_STEP && last - time <= MAX_STEP_BACK);
+            }
+        }
+    }
+
+    /// Whatever comes, each access unit of a section lies before the take's end, and what is held is bounded.
+    #[test]
+    fn any_tags_keep_the_bounds(
+        tags in prop::collection::vec((0u8..8, any::<u32>(), -5_000i32..5_000), 0..60),
+    ) {
+        let now = crate::base::clock::now();
+        let mut take = take();
+        let mut begun = false;
+        for (which, timestamp_ms, offset) in tags {
+            let tag = match which {
+                0 | 1 => video_tag(timestamp_ms, usize::from(which)),
+                2 => audio_tag(timestamp_ms),
+                3 => sound(timestamp_ms),
+                4 => tag(TagKind::Video, timestamp_ms, picture_body(offset, b"\x65")),
+                5 => tag(TagKind::Audio, timestamp_ms, &b"\x2e\xff\xfb\x90\xc4\0"[..]),
+                6 => metadata(SILENT),
+                _ => tag(TagKind::Video, timestamp_ms, picture_body(offset, b"\x41")),
+            };
+            take.handle_tag(&tag, now).unwrap();
+            while let Some(event) = take.next_event() {
+                match event {
+                    TakeEvent::Unit(unit) => {
+                        prop_assert!(begun && unit.presentation_time < take.end());
+                    }
+                    TakeEvent::SectionBegins(_) => begun = true,
+                    TakeEvent::Undecodable | TakeEvent::NoRandomAccessPoint => {}
+                }
+            }
+            prop_assert!(take.early_audio.len() <= MAX_EARLY_AUDIO && take.held.len() < MAX_HELD);
+        }
+    }
+}
