@@ -9,12 +9,15 @@ use std::time::Duration;
 use harness::clip::Clip;
 use harness::ffmpeg::Ffmpeg;
 use harness::player::Player;
+use harness::process::descendants;
 use harness::publisher::{Publisher, Repeat};
 use harness::random::Random;
 use harness::server::{Server, config};
 use harness::stats::{Stats, Watch, judge_counters};
 use harness::{assert_none, wait_for};
 use headgate::base::clock::now;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const STREAM: &str = "live/kill";
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -104,4 +107,23 @@ fn six_kills_lose_nothing() {
         findings.push(format!("reattachments is {reattachments:?} after {KILLS} kills"));
     }
     assert_none("after six kills", &findings);
+}
+
+/// Kills one node process of `headgate up --nodes 2`, and then `up` itself.
+#[test]
+fn up_starts_its_nodes_again_and_leaves_none_behind() {
+    let server = Server::start(&["up", "--nodes", "2"], &config(&Ffmpeg::Debian.path()));
+    let stats = Stats::of(&server);
+    stats.wait_for_nodes(2);
+    let before = descendants(server.pid());
+    let victim = before.iter().next().expect("nodes are child processes");
+    kill(Pid::from_raw(victim.pid), Signal::SIGKILL).expect("the node is ours");
+    let again = wait_for(REATTACH_BOUND, || {
+        let after = descendants(server.pid());
+        (after.len() >= 2 && !after.contains(victim)).then_some(())
+    });
+    assert!(again.is_some(), "the node was not started again");
+    stats.wait_for_nodes(2);
+    // Fails if a child lives on.
+    server.kill();
 }

@@ -19,8 +19,7 @@ pub struct Fleet {
     pub token: Option<Secret>,
     /// How often a node gives a sign of life.
     pub heartbeat: Duration,
-    /// After this long without one, or without output, a second attempt is started elsewhere; at least twice
-    /// `heartbeat`.
+    /// After this long without one a node gets no new streams; at least twice `heartbeat`.
     pub suspect_after: Duration,
 }
 

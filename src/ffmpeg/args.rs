@@ -59,7 +59,7 @@ impl Encoder {
 
 /// How one output's video or audio is made on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Track<'a> {
+enum Encoding<'a> {
     Copy,
     H264 { encoder: Encoder, preset: &'a str },
 }
@@ -135,14 +135,18 @@ pub(super) fn encoder_flags(encoder: Encoder) -> Vec<String> {
 }
 
 /// The first encoder that `rendition` asks for and this node has.
-fn choose<'a>(index: u8, rendition: &'a Rendition, usable: &[Encoder]) -> Result<Track<'a>, ArgumentsError> {
-    let VideoOutput::H264 { encoders, preset } = &rendition.video else { return Ok(Track::Copy) };
+fn choose<'a>(
+    index: u8,
+    rendition: &'a Rendition,
+    usable: &[Encoder],
+) -> Result<Encoding<'a>, ArgumentsError> {
+    let VideoOutput::H264 { encoders, preset } = &rendition.video else { return Ok(Encoding::Copy) };
     if preset.is_empty() || !preset.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(ArgumentsError::BadPreset { rendition: index });
     }
     let mut known = encoders.iter().filter_map(|name| Encoder::by_name(name));
     match known.find(|encoder| usable.contains(encoder)) {
-        Some(encoder) => Ok(Track::H264 { encoder, preset }),
+        Some(encoder) => Ok(Encoding::H264 { encoder, preset }),
         None => Err(ArgumentsError::NoEncoder { rendition: index, wanted: encoders.join(", ") }),
     }
 }
@@ -180,11 +184,11 @@ impl Arguments {
         self.words(&["-f", "flv", "-i", "pipe:0"]);
     }
 
-    fn rendition(&mut self, attempt: &AttemptSpec, rendition: &Rendition, track: Track<'_>) {
+    fn rendition(&mut self, attempt: &AttemptSpec, rendition: &Rendition, track: Encoding<'_>) {
         self.words(&["-map", "0:v:0"]);
         match track {
-            Track::Copy => self.words(&["-c:v", "copy"]),
-            Track::H264 { encoder, preset } => {
+            Encoding::Copy => self.words(&["-c:v", "copy"]),
+            Encoding::H264 { encoder, preset } => {
                 // A smaller source is not enlarged; 4:2:0 needs both sides even. The quotes are the filter graph's.
                 self.option("-vf", format!("scale=-2:'trunc(min({},ih)/2)*2'", rendition.height));
                 self.words(&["-pix_fmt", "yuv420p"]);

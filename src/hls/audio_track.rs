@@ -190,14 +190,18 @@ impl AudioTrack {
         }
     }
 
-    /// Closes everything; the last segment ends where its audio does.
+    /// Whether the open segment has media.
+    pub(super) fn has_open(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Closes what has media; the last segment ends where its audio does. An empty rest is no segment: players would wait
+    /// for it for ever.
     pub(super) fn finish(&mut self, boundaries: &Boundaries) {
-        self.advance(boundaries);
         self.catch_up(1, boundaries);
-        if let Some(boundary) = boundaries.end_of(self.output.sequence) {
-            let count = self.pending.len();
-            let end = count.checked_sub(1).map_or(boundary, |last| self.end_of(last));
-            self.close(count, end, boundaries);
+        // Sound without a picture, because the stream never began, is listed nowhere.
+        if let Some(end) = self.end().filter(|_| self.has_open() && boundaries.newest().is_some()) {
+            self.close(self.pending.len(), end, boundaries);
         }
     }
 

@@ -136,13 +136,17 @@ impl VideoTrack {
         }
     }
 
-    /// Closes everything; the last segment ends where its media does.
+    /// Whether the open segment has media.
+    pub(super) fn has_open(&self) -> bool {
+        !self.fragments.is_empty()
+    }
+
+    /// Closes what has media; the last segment ends where its media does. An empty rest is no segment: players would wait
+    /// for it for ever.
     pub(super) fn finish(&mut self, boundaries: &Boundaries) {
-        self.advance(boundaries);
         self.catch_up(1, boundaries);
-        if let Some(boundary) = boundaries.end_of(self.output.sequence) {
-            let end = self.end.filter(|_| !self.fragments.is_empty());
-            self.close(end.unwrap_or(boundary), boundaries);
+        if let Some(end) = self.end.filter(|_| self.has_open()) {
+            self.close(end, boundaries);
         }
     }
 

@@ -164,7 +164,9 @@ impl Window {
         }
         let audio_end = self.audio.as_ref().and_then(AudioTrack::end);
         let end = self.renditions.iter().filter_map(|track| track.end).chain(audio_end).max();
-        if let Some(end) = end.filter(|_| self.boundaries.newest().is_some()) {
+        let has_rest = self.renditions.iter().any(VideoTrack::has_open)
+            || self.audio.as_ref().is_some_and(AudioTrack::has_open);
+        if let Some(end) = end.filter(|_| has_rest && self.boundaries.newest().is_some()) {
             self.boundaries.reach(end);
             self.boundaries.decide(end);
         }

@@ -30,9 +30,9 @@ pub(super) struct Link {
     pub(super) stop: CancellationToken,
 }
 
-/// Why a session with the proxy was over.
+/// Why a control connection is over.
 #[derive(Debug, thiserror::Error)]
-enum SessionEnd {
+enum ControlEnd {
     #[error("the node is stopping")]
     Stopped,
     #[error("{0}")]
@@ -47,7 +47,7 @@ enum SessionEnd {
     OutOfOrder,
 }
 
-impl SessionEnd {
+impl ControlEnd {
     /// Why the proxy refuses this node, if it does: then trying again soon would only annoy, because someone must change
     /// a token, a version or a name first.
     fn refusal(&self) -> Option<Reason> {
@@ -77,8 +77,8 @@ impl Link {
     pub(super) async fn run(&self, slots: &mut Slots) {
         let mut backoff = Backoff::default();
         loop {
-            let end = self.session(slots, &mut backoff).await;
-            if matches!(end, SessionEnd::Stopped) {
+            let end = self.control(slots, &mut backoff).await;
+            if matches!(end, ControlEnd::Stopped) {
                 return;
             }
             let (proxy, reason) = (&self.proxy.address, end.reason());
@@ -86,7 +86,11 @@ impl Link {
                 Some(_) => LONGEST_WAIT,
                 None => backoff.next(getrandom::u32().unwrap_or_default()),
             };
-            tracing::warn!(proxy, %reason, error = %end, retry_in = ?wait, "not connected to the proxy");
+            if end.refusal().is_some() {
+                tracing::warn!(proxy, %reason, error = %end, retry_in = ?wait, "the proxy refuses this node");
+            } else {
+                tracing::info!(proxy, %reason, error = %end, retry_in = ?wait, "not connected to the proxy");
+            }
             if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
@@ -94,14 +98,14 @@ impl Link {
     }
 
     /// One connection, from the dial to its end.
-    async fn session(&self, slots: &mut Slots, backoff: &mut Backoff) -> SessionEnd {
+    async fn control(&self, slots: &mut Slots, backoff: &mut Backoff) -> ControlEnd {
         let connecting = async {
             let mut connection = self.proxy.dial(CONTROL_PATH, None).await?;
             let heartbeat = self.greet(&mut connection).await?;
             Ok((connection, heartbeat))
         };
         match self.stop.run_until_cancelled(connecting).await {
-            None => SessionEnd::Stopped,
+            None => ControlEnd::Stopped,
             Some(Err(end)) => end,
             Some(Ok(((mut reader, mut writer), heartbeat))) => {
                 *backoff = Backoff::default();
@@ -114,16 +118,16 @@ impl Link {
     }
 
     /// Says who we are and waits to be welcome. The heartbeat interval that the proxy wants.
-    async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, SessionEnd> {
+    async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, ControlEnd> {
         send(writer, &NodeMessage::Hello(self.hello.clone())).await?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, reader.next()).await;
-        match answer.map_err(|_| SessionEnd::Silent)?? {
+        match answer.map_err(|_| ControlEnd::Silent)?? {
             ProxyMessage::Welcome { proxy, heartbeat_ms } => {
                 tracing::info!(proxy, address = self.proxy.address, "connected to the proxy");
                 Ok(Duration::from_millis(heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())))
             }
-            ProxyMessage::Refused { reason, detail } => Err(SessionEnd::Refused(reason, detail)),
-            ProxyMessage::Lease(_) | ProxyMessage::Cancel { .. } => Err(SessionEnd::OutOfOrder),
+            ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
+            ProxyMessage::Lease(_) | ProxyMessage::Cancel { .. } => Err(ControlEnd::OutOfOrder),
         }
     }
 
@@ -134,7 +138,7 @@ impl Link {
         reader: &mut FrameReader,
         writer: &mut FrameWriter,
         heartbeat: Duration,
-    ) -> Result<std::convert::Infallible, SessionEnd> {
+    ) -> Result<std::convert::Infallible, ControlEnd> {
         let mut beats = tokio::time::interval(heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -143,7 +147,7 @@ impl Link {
                 biased;
                 () = self.stop.cancelled() => {
                     send(writer, &NodeMessage::Leaving).await?;
-                    return Err(SessionEnd::Stopped);
+                    return Err(ControlEnd::Stopped);
                 }
                 message = reader.next() => {
                     if let Some(answer) = handle(slots, message?)? {
@@ -160,7 +164,7 @@ impl Link {
 }
 
 /// Does what the proxy says; the answer, where there is one.
-fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage>, SessionEnd> {
+fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage>, ControlEnd> {
     match message {
         ProxyMessage::Lease(spec) => {
             let lease = spec.lease;
@@ -170,14 +174,14 @@ fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage
             slots.stop(lease, reason);
             Ok(None)
         }
-        ProxyMessage::Refused { reason, detail } => Err(SessionEnd::Refused(reason, detail)),
-        ProxyMessage::Welcome { .. } => Err(SessionEnd::OutOfOrder),
+        ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
+        ProxyMessage::Welcome { .. } => Err(ControlEnd::OutOfOrder),
     }
 }
 
-async fn send(writer: &mut FrameWriter, message: &NodeMessage) -> Result<(), SessionEnd> {
+async fn send(writer: &mut FrameWriter, message: &NodeMessage) -> Result<(), ControlEnd> {
     let sent = tokio::time::timeout(ANSWER_TIMEOUT, writer.send(message)).await;
-    Ok(sent.map_err(|_| SessionEnd::Silent)??)
+    Ok(sent.map_err(|_| ControlEnd::Silent)??)
 }
 
 /// Waits between attempts to connect: doubled each time, and spread, so that a fleet does not return as one.
@@ -217,12 +221,12 @@ mod tests {
 
     #[test]
     fn only_what_someone_must_change_is_a_refusal() {
-        let dial = |status| SessionEnd::NotDialled(DialError::Refused { status, text: String::new() });
+        let dial = |status| ControlEnd::NotDialled(DialError::Refused { status, text: String::new() });
         assert_eq!(dial(StatusCode::UNAUTHORIZED).refusal(), Some(Reason::WrongToken));
         assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).refusal(), None);
         assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).reason(), Reason::ConnectionLost);
-        let taken = SessionEnd::Refused(Reason::NameTaken, String::new());
+        let taken = ControlEnd::Refused(Reason::NameTaken, String::new());
         assert_eq!(taken.refusal(), Some(Reason::NameTaken));
-        assert_eq!(SessionEnd::Silent.refusal(), None);
+        assert_eq!(ControlEnd::Silent.refusal(), None);
     }
 }

@@ -33,8 +33,8 @@ use crate::wire::message::{AttemptEnd, LEASE_PATH, LEASE_SECRET_HEADER, LeaseInp
 const READ_BYTES: usize = 64 * 1024;
 /// How often the connection is looked at while FFmpeg does not take input.
 const CLOSED_CHECK: Duration = Duration::from_millis(250);
-/// How long FFmpeg may take nothing of its input. The proxy notices a hang much earlier; this is for a proxy that cannot be
-/// heard, because what it said last stands behind input that nobody takes.
+/// How long FFmpeg may take nothing of its input: then it hangs. It bounds the case too that the proxy cannot be heard,
+/// because what it said last stands behind input that nobody takes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last frames may take to leave after the attempt has ended.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -32,7 +32,7 @@ use ingest::meter::Meter;
 use stream::registry::Registry;
 
 /// How long HTTP and nodes are still served after publishers were told to stop: streams put out what they have.
-const DRAIN: Duration = Duration::from_secs(17);
+const DRAIN: Duration = Duration::from_secs(7);
 
 /// How long players are served after the last stream has ended.
 const LINGER: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::amf0::{Decoder, Value};
 use super::chunk::{self, Reader, Writer};
-use super::handshake::PACKET_BYTES;
+use super::handshake::HANDSHAKE_BYTES;
 use super::message::{COMMAND_AMF0, Message, SET_CHUNK_SIZE};
 
 /// The message stream that the first `createStream` gives.
@@ -22,7 +22,7 @@ impl Client {
     pub fn new() -> Self {
         let mut client = Self::default();
         client.bytes.extend_from_slice(&[3]);
-        client.bytes.resize(1 + 2 * PACKET_BYTES, 0x42);
+        client.bytes.resize(1 + 2 * HANDSHAKE_BYTES, 0x42);
         client
     }
 
@@ -79,7 +79,7 @@ impl Client {
 
 /// What the server sent after its handshake.
 pub fn messages(output: &[u8]) -> Vec<Message> {
-    let mut input = &output[1 + 2 * PACKET_BYTES..];
+    let mut input = &output[1 + 2 * HANDSHAKE_BYTES..];
     let mut reader = Reader::new(chunk::Limits { max_chunk_streams: 8, max_unfinished_bytes: 1 << 20 });
     let mut messages = Vec::new();
     while let Some(message) = reader.read(&mut input).expect("the server's chunks are right") {

@@ -8,7 +8,7 @@ use bytes::{BufMut, BytesMut};
 /// The only version there is: RTMP without encryption.
 const VERSION: u8 = 3;
 /// Bytes of C1, S1, C2 and S2 (§5.2.3, §5.2.4).
-pub const PACKET_BYTES: usize = 1536;
+pub const HANDSHAKE_BYTES: usize = 1536;
 /// Fills S1 after its time and zero field. A client echoes it, and only its own echo must be told apart (§5.2.3), so
 /// it need not be random.
 const FILL: u8 = 0x68;
@@ -57,14 +57,14 @@ impl Handshake {
                         return Err(Error::Version(first));
                     }
                     *input = &input[1..];
-                    self.0 = State::Challenge(Vec::with_capacity(PACKET_BYTES));
+                    self.0 = State::Challenge(Vec::with_capacity(HANDSHAKE_BYTES));
                 }
                 State::Challenge(challenge) => {
-                    let missing = PACKET_BYTES - challenge.len();
+                    let missing = HANDSHAKE_BYTES - challenge.len();
                     challenge.extend_from_slice(take(input, missing));
-                    if challenge.len() == PACKET_BYTES {
+                    if challenge.len() == HANDSHAKE_BYTES {
                         answer(challenge, output);
-                        self.0 = State::Echo { left: PACKET_BYTES };
+                        self.0 = State::Echo { left: HANDSHAKE_BYTES };
                     }
                 }
                 State::Echo { left } => {
@@ -86,7 +86,7 @@ impl Handshake {
 fn answer(challenge: &[u8], output: &mut BytesMut) {
     output.put_u8(VERSION);
     output.put_bytes(0, 8);
-    output.put_bytes(FILL, PACKET_BYTES - 8);
+    output.put_bytes(FILL, HANDSHAKE_BYTES - 8);
     output.put_slice(challenge);
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn client_bytes() -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        bytes.extend((0..2 * PACKET_BYTES).map(|at| u8::try_from(at % 251).expect("below 251")));
+        bytes.extend((0..2 * HANDSHAKE_BYTES).map(|at| u8::try_from(at % 251).expect("below 251")));
         bytes
     }
 
@@ -114,10 +114,10 @@ mod tests {
         let (mut input, mut output) = (&bytes[..], BytesMut::new());
         assert_eq!(Handshake::default().read(&mut input, &mut output), Ok(Progress::Done));
         assert_eq!(input, b"chunks");
-        assert_eq!(output.len(), 1 + 2 * PACKET_BYTES);
+        assert_eq!(output.len(), 1 + 2 * HANDSHAKE_BYTES);
         assert_eq!(output[0], 3);
         assert_eq!(output[5..9], [0; 4], "a version of zero says that nothing is signed");
-        assert_eq!(output[1 + PACKET_BYTES..], bytes[1..=PACKET_BYTES]);
+        assert_eq!(output[1 + HANDSHAKE_BYTES..], bytes[1..=HANDSHAKE_BYTES]);
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
             let progress = handshake.read(&mut &[*byte][..], &mut output);
             let done = at + 1 == bytes.len();
             assert_eq!(progress, Ok(if done { Progress::Done } else { Progress::Pending }), "byte {at}");
-            assert_eq!(output.is_empty(), at < PACKET_BYTES, "byte {at}");
+            assert_eq!(output.is_empty(), at < HANDSHAKE_BYTES, "byte {at}");
         }
     }
 

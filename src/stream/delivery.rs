@@ -10,7 +10,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Output};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
-use crate::media::gop::GopLog;
+use crate::media::gop::{Gop, GopLog};
 use crate::media::time::Ticks;
 use crate::wire::message::{
     AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit,
@@ -74,7 +74,10 @@ pub struct Delivery {
     inits: BTreeMap<Output, Bytes>,
     commands: VecDeque<Command>,
     pub(super) attempt: Option<Attempt>,
+    /// Attempts asked for; the last one's number.
     pub(super) attempts: u32,
+    /// Attempts that a node took.
+    pub(super) runs: u32,
     pub(super) reattachments: u32,
     pub(super) backoff: Backoff,
     pub(super) failover: Option<Failover>,
@@ -96,6 +99,7 @@ impl Delivery {
             commands: VecDeque::new(),
             attempt: None,
             attempts: 0,
+            runs: 0,
             reattachments: 0,
             backoff: Backoff::new(longest_wait),
             failover: None,
@@ -139,11 +143,10 @@ impl Delivery {
             self.fail(Reason::FellBehind, String::new(), now);
             self.start_attempt(log, section, now);
         }
-        if self.attempt.is_none()
-            && let Some(oldest) = log.gops().next()
-        {
+        if self.attempt.is_none() {
             // Nobody has been given what has left the log, so nobody will bring it.
-            self.give_up(oldest.position());
+            let whole = log.gops().find(|gop| gop.is_whole());
+            self.give_up(whole.map_or(section.source_end, Gop::position));
         }
     }
 
@@ -246,6 +249,7 @@ impl Delivery {
         let Some(attempt) = self.current(number, now) else { return };
         attempt.stage = Stage::Placed;
         attempt.node = Some(node.clone());
+        self.runs += 1;
         if let Some(failover) = &mut self.failover
             && failover.recovery.is_none()
         {

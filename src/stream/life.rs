@@ -30,6 +30,8 @@ pub const MAX_SECTIONS: usize = 16;
 /// How long an ending stream waits for what has not been put out yet, and a closed section whose attempts keep failing
 /// holds up the next one; then it counts as lost.
 pub const ENDING_LIMIT: Duration = Duration::from_secs(15);
+/// The same for an end that was ordered, by the API or because the proxy stops.
+pub const ORDERED_END_LIMIT: Duration = Duration::from_secs(5);
 /// Bounds of how long a failing stream's attempts may be held back.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
 /// See [`SHORTEST_PATIENCE`].
@@ -126,7 +128,7 @@ impl Stream {
     pub fn handle_publish(&mut self, publisher: PublisherId, now: Instant) -> Result<(), Reason> {
         match self.phase {
             Phase::Over => return Err(Reason::Ended),
-            Phase::Ending(reason, _) if !matches!(reason, Reason::Unpublished | Reason::GraceExpired) => {
+            Phase::Ending(reason, _) if matches!(reason, Reason::Ended | Reason::Shutdown) => {
                 return Err(reason);
             }
             Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) => {}
@@ -161,7 +163,7 @@ impl Stream {
         self.end_take(now);
         self.phase = match end {
             PublisherEnd::Orderly => Phase::Ending(Reason::Unpublished, now + ENDING_LIMIT),
-            PublisherEnd::Broken => Phase::Reconnecting(now + self.settings.reconnect_grace),
+            PublisherEnd::Broken => self.without_publisher(Reason::ConnectionLost, now),
         };
         self.advance(now);
     }
@@ -170,7 +172,7 @@ impl Stream {
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
         self.close_publisher(reason, String::new(), now);
         if !matches!(self.phase, Phase::Ending(..) | Phase::Over) {
-            self.phase = Phase::Ending(reason, now + ENDING_LIMIT);
+            self.phase = Phase::Ending(reason, now + ORDERED_END_LIMIT);
         }
         self.advance(now);
     }
@@ -315,8 +317,16 @@ impl Stream {
     fn drop_publisher(&mut self, reason: Reason, detail: String, now: Instant) {
         if self.take.is_some() {
             self.close_publisher(reason, detail, now);
-            self.phase = Phase::Reconnecting(now + self.settings.reconnect_grace);
+            self.phase = self.without_publisher(reason, now);
         }
+    }
+
+    /// What follows when a publisher has gone for `reason`: it may come back, if there is something to come back to.
+    fn without_publisher(&self, reason: Reason, now: Instant) -> Phase {
+        if self.next_section == 0 {
+            return Phase::Ending(reason, now + ENDING_LIMIT);
+        }
+        Phase::Reconnecting(now + self.settings.reconnect_grace)
     }
 
     fn close_publisher(&mut self, reason: Reason, detail: String, now: Instant) {

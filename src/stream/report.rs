@@ -31,7 +31,7 @@ pub struct Report {
     pub state: State,
     /// Where its attempt runs.
     pub node: Option<Name>,
-    /// Attempts started.
+    /// Attempts that a node took.
     pub attempts: u32,
     /// Attempts that took over from one that was lost.
     pub reattachments: u32,
@@ -97,7 +97,7 @@ impl Stream {
         Report {
             state: self.state(),
             node: delivery.attempt.as_ref().and_then(|attempt| attempt.node.clone()),
-            attempts: delivery.attempts,
+            attempts: delivery.runs,
             reattachments: delivery.reattachments,
             last_failure: delivery.backoff.last_failure().cloned(),
             video: section.map(|section| section.video.clone()),

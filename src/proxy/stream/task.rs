@@ -18,6 +18,7 @@ use crate::media::flv::Tag;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::LeaseEvent;
 use crate::stream::command::{AttemptFailure, Commit};
+use crate::stream::report::{Report, State};
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream};
 use crate::wire::message::{LeaseOutput, OutputConfiguration};
 
@@ -101,6 +102,8 @@ struct Running {
     started: Instant,
     published: Option<Instant>,
     finished: Option<Reason>,
+    /// What was last told of its state.
+    state: State,
 }
 
 impl StreamTask {
@@ -117,6 +120,7 @@ impl StreamTask {
             started: clock::now(),
             published: None,
             finished: None,
+            state: State::Waiting,
             task: self,
         };
         info!(renditions = running.task.renditions.len(), "stream opened");
@@ -292,10 +296,29 @@ impl Running {
                 age: now.saturating_duration_since(self.started),
                 left_out: self.left_out,
             };
-            let stats = snapshot.stats(&self.task.stream.report(now), now);
+            let report = self.task.stream.report(now);
+            let stats = snapshot.stats(&report, now);
+            self.state = tell(self.state, &report);
             self.task.stats.send_replace(Arc::new(stats));
         }
     }
+}
+
+/// Tells when a stream begins to wait or to be held back, and why, and when it goes on.
+fn tell(before: State, report: &Report) -> State {
+    if report.state != before {
+        let why = report.last_failure.as_ref();
+        let (reason, detail) = why.map_or(("", ""), |(reason, detail)| (reason.as_str(), detail.as_str()));
+        match report.state {
+            State::Waiting | State::Quarantined if why.is_some() => {
+                warn!(state = ?report.state, reason, detail, lost = report.frames_lost, "stream is held up");
+            }
+            State::Live | State::Waiting | State::Reconnecting | State::Quarantined => {
+                info!(state = ?report.state, node = report.node.as_ref().map(Name::as_str), "stream goes on");
+            }
+        }
+    }
+    report.state
 }
 
 #[cfg(test)]

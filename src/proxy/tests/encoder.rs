@@ -9,11 +9,11 @@ use crate::media::flv::{Tag, TagKind};
 use crate::proxy::fleet::tests::soon;
 use crate::rtmp::amf0::Value;
 use crate::rtmp::client::{Client, MESSAGE_STREAM, commands};
-use crate::rtmp::handshake::PACKET_BYTES;
+use crate::rtmp::handshake;
 use crate::stream::simulation::source::{Numbers, Source};
 
 /// What the server's handshake takes.
-const HANDSHAKE_BYTES: usize = 1 + 2 * PACKET_BYTES;
+const HANDSHAKE_BYTES: usize = 1 + 2 * handshake::HANDSHAKE_BYTES;
 
 /// One connection of an encoder.
 pub struct Encoder {

@@ -1,7 +1,7 @@
 //! What strangers may send: nothing panics, loops or costs more than the limits.
 
 use super::*;
-use crate::rtmp::handshake::PACKET_BYTES;
+use crate::rtmp::handshake::HANDSHAKE_BYTES;
 use crate::rtmp::message::COMMAND_AMF0;
 
 #[test]
@@ -166,7 +166,7 @@ proptest! {
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(vec![0u8, 2, 3, 0x43, 0xC3, 20])], 0..2000),
     ) {
         let mut session = Session::new(Limits::default());
-        let handshake = [&[3][..], &[0; 2 * PACKET_BYTES]].concat();
+        let handshake = [&[3][..], &[0; 2 * HANDSHAKE_BYTES]].concat();
         let bound = Limits::default().max_message_bytes_unproved + SLACK_BYTES;
         for mut input in [&handshake[..]].into_iter().chain(bytes.chunks(100)) {
             if !matches!(session.handle_input(&mut input), Ok(None)) {

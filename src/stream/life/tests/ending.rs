@@ -135,6 +135,6 @@ fn a_publisher_without_a_random_access_point_is_closed() {
     let mut scene = Scene::live();
     scene.send(1, [video_tag(0, 0), picture(0)]);
     scene.wait(crate::stream::take::RANDOM_ACCESS_WAIT);
-    assert_eq!(scene.endings(), "close1:no_random_access_point");
+    assert_eq!(scene.endings(), "close1:no_random_access_point finish:no_random_access_point");
     assert_eq!(scene.stream.delivery.undecodable(), 1);
 }

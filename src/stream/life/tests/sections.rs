@@ -51,7 +51,10 @@ fn mp3_cannot_be_copied() {
     scene.send(1, [video_tag(0, 0), mp3, key(0)]);
     scene.carry_out(false);
     let detail = match &scene.commands[..] {
-        [Command::ClosePublisher { reason: Reason::UnsupportedCodec, detail, .. }] => detail,
+        [
+            Command::ClosePublisher { reason: Reason::UnsupportedCodec, detail, .. },
+            Command::Finish { .. },
+        ] => detail,
         other => panic!("not closed: {other:?}"),
     };
     assert!(detail.contains("audio = \"aac:128k\""), "{detail}");

@@ -21,6 +21,7 @@ fn a_publisher_that_keeps_the_stream_refuses_the_newcomer() {
     assert_eq!(scene.publish(1), Ok(()));
     assert_eq!(scene.publish(2), Err(Reason::AlreadyPublishing));
     assert_eq!(scene.endings(), "");
+    scene.send_gops(1, 0..1);
     scene.close(1, PublisherEnd::Broken);
     assert_eq!(scene.publish(2), Ok(()), "nobody is there any more");
 }
