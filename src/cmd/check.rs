@@ -68,7 +68,7 @@ fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Re
     let Rendition { name, height, video_bitrate, video } = rendition;
     let bitrate = video_bitrate.written();
     match video {
-        VideoOutput::Copy => writeln!(f, "           {name}: as it came, announced with {bitrate}"),
+        VideoOutput::Copy => writeln!(f, "           {name}: as it came"),
         VideoOutput::H264 { encoders, preset } => {
             let encoders = encoders.join(" or ");
             writeln!(f, "           {name}: H.264, {height} lines, {bitrate} by {encoders}, preset {preset}")
@@ -134,7 +134,7 @@ mod tests {
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
     profile  mixed: audio aac:128k, latency low
-               source: as it came, announced with 6000k
+               source: as it came
                540p: H.264, 540 lines, 1500k by h264_nvenc or libx264, preset veryfast
     node     n1: 8 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
     ");

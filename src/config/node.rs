@@ -67,7 +67,7 @@ impl FromStr for ProxyAddress {
         let (host, port) = text.rsplit_once(':').ok_or(NoProxyAddress)?;
         // Port 0 can be listened on but not dialled.
         let dialled = port.parse::<u16>().is_ok_and(|port| port != 0);
-        // RFC 3986 section 3.2.2: the brackets keep an IPv6 address apart from its port.
+        // RFC 3986 §3.2.2: the brackets keep an IPv6 address apart from its port.
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let named = !host.is_empty() && host.bytes().all(legal);

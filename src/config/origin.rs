@@ -12,7 +12,7 @@ use super::units::Quantity;
 pub struct OriginSettings {
     /// A segment ends at the first fragment boundary after this.
     pub segment_duration: Duration,
-    /// No segment is longer. It is the `EXT-X-TARGETDURATION` (RFC 8216 section 4.3.3.1), so it must stay the same
+    /// No segment is longer. It is the `EXT-X-TARGETDURATION` (RFC 8216 §4.3.3.1), so it must stay the same
     /// while a stream lives. Whole seconds, not below `segment_duration`.
     pub max_segment_duration: Duration,
     /// Segments in a media playlist.
@@ -51,7 +51,7 @@ impl Written {
                 default.max_segment_duration,
                 targets,
             ),
-            // Players start three segments before the live edge (RFC 8216 section 6.3.3).
+            // Players start three segments before the live edge (RFC 8216 §6.3.3).
             window: reader.within(&self.window, default.window, 3..=1000),
         };
         self.refuse_impossible_target(&origin, reader);

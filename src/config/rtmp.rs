@@ -13,7 +13,7 @@ use crate::base::units::ByteSize;
 pub struct Rtmp {
     /// Where it listens; port 0 takes any.
     pub listen: SocketAddr,
-    /// Chunk size that we announce for what we send, in bytes (RTMP 1.0 section 5.4.1).
+    /// Chunk size that we announce for what we send, in bytes (RTMP 1.0 §5.4.1).
     pub chunk_size: u32,
     /// A publisher that sends nothing for this long is disconnected.
     pub idle_timeout: Duration,
@@ -54,11 +54,11 @@ impl Written {
     pub(super) fn mean(&self, reader: &mut Reader) -> Rtmp {
         let default = Rtmp::default();
         let second = Duration::from_secs(1);
-        // A message's length has 24 bits (RTMP 1.0 section 5.3.1.2.1), so more than 16 MiB cannot be sent.
+        // A message's length has 24 bits (RTMP 1.0 §5.3.1.2.1), so more than 16 MiB cannot be sent.
         let messages = ByteSize(64 * 1024)..=ByteSize::mebibytes(16);
         Rtmp {
             listen: reader.get(&self.listen, default.listen),
-            // RTMP 1.0 section 5.4.1: at least 128 bytes. Larger than 64 KiB gains nothing.
+            // RTMP 1.0 §5.4.1: at least 128 bytes. Larger than 64 KiB gains nothing.
             chunk_size: reader.within(&self.chunk_size, default.chunk_size, 128..=65_536),
             idle_timeout: reader.within(&self.idle_timeout, default.idle_timeout, second / 10..=600 * second),
             handshake_timeout: reader.within(

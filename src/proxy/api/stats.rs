@@ -105,14 +105,14 @@ pub enum StreamState {
     Waiting,
     /// Its publisher is gone and may come back.
     Reconnecting,
-    /// It crashed FFmpeg on node after node, and rests.
+    /// Its attempts keep failing without a commit, and are held back.
     Quarantined,
 }
 
 /// What a publisher sends. What is not known yet is `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceStats {
-    /// The video's codec; `null` without video.
+    /// The video's codec; `null` before it is known.
     pub video_codec: Option<VideoCodec>,
     /// Width in pixels.
     pub width: Option<u32>,
@@ -128,7 +128,7 @@ pub struct SourceStats {
     pub gop_ms: Option<u64>,
     /// Bytes received.
     pub bytes: u64,
-    /// Video access units received; audio's, where there is no video.
+    /// Video access units received.
     pub frames: u64,
 }
 
