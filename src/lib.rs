@@ -48,6 +48,17 @@
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
 
+//!
+//! # What experience changed in the design
+//!
+//! * A *section* ([`stream::section`]) is a stretch of a take with one codec configuration. Sections are put out one after
+//!   the other, each by attempts of its own; so a late track or a new resolution is a new section.
+//! * A fragment of one picture does not join the next one: in a source of random access points only, pairs would depend on
+//!   where an attempt began, and two attempts would not agree on positions.
+//! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.
+//! * Failures are remembered by time and by node ([`stream::backoff`]), not only counted until the next commit, and no wait
+//!   is longer than a sixth of what the GOP log holds.
+
 pub mod base;
 pub mod cli;
 pub mod cmd;
