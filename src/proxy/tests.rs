@@ -73,7 +73,7 @@ async fn a_proxy_serves_what_is_published_and_ends_in_order() {
     assert!(TcpStream::connect(proxy.ports.http).await.is_err(), "HTTP is closed too");
 }
 
-/// The one test that takes as long as it says: a stream waits 10 s for its node, and the proxy 12 s for its streams.
+/// Takes as long as it says: a stream waits `ORDERED_END_LIMIT` for its node, and players are served for `LINGER` after it.
 #[tokio::test]
 async fn a_node_that_hangs_cannot_keep_a_proxy_from_stopping() {
     let proxy = Running::start().await;

@@ -364,7 +364,9 @@ impl Delivery {
     }
 
     fn handle_audio(&mut self, unit: AudioUnit, section: &Section) -> Result<(), &'static str> {
-        if unit.presentation_time > section.source_end + MAX_CLAIM {
+        // The next section may have cut the pictures short of their sound.
+        let source_end = section.source_end.max(section.last_audio.unwrap_or(section.source_end));
+        if unit.presentation_time > source_end + MAX_CLAIM {
             return Err("audio after the end of its source");
         }
         let attempt = self.attempt.as_ref().ok_or("no attempt")?;

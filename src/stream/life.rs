@@ -171,9 +171,16 @@ impl Stream {
     /// The stream is to end: by the API, or because the proxy stops.
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
         self.close_publisher(reason, String::new(), now);
-        if !matches!(self.phase, Phase::Ending(..) | Phase::Over) {
-            self.phase = Phase::Ending(reason, now + ORDERED_END_LIMIT);
-        }
+        let limit = now + ORDERED_END_LIMIT;
+        self.phase = match self.phase {
+            Phase::Over => Phase::Over,
+            Phase::Ending(ordered @ (Reason::Ended | Reason::Shutdown), until) => {
+                Phase::Ending(ordered, until)
+            }
+            // Ordered while it ends anyway: no later for that, and nobody may take it up again.
+            Phase::Ending(_, until) => Phase::Ending(reason, until.min(limit)),
+            Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) => Phase::Ending(reason, limit),
+        };
         self.advance(now);
     }
 
@@ -234,6 +241,10 @@ impl Stream {
         let taken = self.take_in(&mut take, now);
         self.take = Some(take);
         if let Err((reason, detail)) = taken {
+            // What follows was coded for a section that is not there.
+            if let Some(take) = &mut self.take {
+                take.discard();
+            }
             self.drop_publisher(reason, detail.to_owned(), now);
         }
     }
@@ -370,11 +381,11 @@ impl Stream {
         }
     }
 
-    /// A closed section whose GOPs have all left the log can never be put out.
+    /// A closed section of which the log has no whole GOP any more can never be put out.
     fn give_up_vanished(&mut self) {
         while self.delivery.attempt.is_none()
             && let Some(section) = self.sections.front().filter(|section| section.closed.is_some())
-            && !self.log.gops().any(|gop| gop.section() == section.id)
+            && !self.log.gops().any(|gop| gop.section() == section.id && gop.is_whole())
         {
             self.delivery.give_up(section.source_end);
             self.next_section();

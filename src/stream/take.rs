@@ -172,7 +172,7 @@ impl Take {
         self.begin_what_is_held();
     }
 
-    /// What the next call of [`Take::handle_tag`] or [`Take::handle_deadline`] has found; call until `None`.
+    /// What the last `handle_` call has found; call until `None`.
     pub fn next_event(&mut self) -> Option<TakeEvent> {
         self.events.pop_front()
     }
@@ -276,13 +276,13 @@ impl Take {
                 }
             }
             Some(AudioBody::AccessUnit { codec, data }) => {
-                if codec == AudioCodec::Mp3 && self.audio.is_none() {
-                    self.audio = mp3::read_configuration(data).ok();
-                    if self.audio.is_some() {
-                        self.mark_stale();
-                    }
+                if codec == AudioCodec::Mp3 && self.audio.as_ref().is_none_or(|audio| audio.codec != codec) {
+                    self.begin_mp3(data);
                 }
-                let Some(audio) = &self.audio else { return Ok(()) };
+                // AAC cannot be taken before its configuration, nor after MP3 without a new one.
+                let Some(audio) = self.audio.as_ref().filter(|audio| audio.codec == codec) else {
+                    return Ok(());
+                };
                 let time = self.clock.place_audio(tag.timestamp_ms);
                 let samples = i64::from(audio.samples_per_access_unit);
                 self.clock.extend(time + Ticks::from_samples(samples, audio.sample_rate));
@@ -298,6 +298,25 @@ impl Take {
             Some(AudioBody::Empty) | None => {}
         }
         Ok(())
+    }
+
+    /// MP3 has no configuration of its own: its first access unit tells.
+    fn begin_mp3(&mut self, access_unit: &[u8]) {
+        if let Ok(audio) = mp3::read_configuration(access_unit) {
+            if self.audio.is_some() {
+                self.begin_what_is_held();
+            }
+            self.audio = Some(audio);
+            self.preamble.audio = None;
+            self.mark_stale();
+        }
+    }
+
+    /// Forgets what has been found: its publisher is closed for it.
+    pub fn discard(&mut self) {
+        self.events.clear();
+        self.held.clear();
+        self.early_audio.clear();
     }
 
     /// What is held was coded with the configuration that is there now, before another one comes.
@@ -460,17 +479,26 @@ impl TakeClock {
     }
 
     /// The timeline's time of `timestamp_ms`, never before the track's `last` time. A jump of the sender's clock moves the
-    /// shift, so that the track goes on one `step` after it.
+    /// shift, so that the take goes on one `step` later.
     fn place(&mut self, timestamp_ms: u32, last: Option<Ticks>, step: Ticks) -> Ticks {
         let raw = Ticks::from_millis(self.unwrapper.unwrap(timestamp_ms));
         let shift = *self.shift.get_or_insert(self.anchor - raw);
         let time = raw + shift;
-        let Some(last) = last else { return time };
-        if time - last > MAX_STEP || last - time > MAX_STEP_BACK {
-            self.shift = Some(last + step - raw);
-            return last + step;
+        let Some(latest) = self.last_video.max(self.last_audio) else { return time };
+        // A track may pause, or begin late: what counts as a jump forward is judged by the take as a whole.
+        let (jumps_ahead, jumps_back) = match last {
+            Some(last) => (time - latest > MAX_STEP, last - time > MAX_STEP_BACK),
+            None => (time - latest > MAX_STEP, latest - time > MAX_STEP),
+        };
+        let goes_on_from =
+            if jumps_ahead { Some(latest) } else { last.or(Some(latest)).filter(|_| jumps_back) };
+        match goes_on_from {
+            Some(from) => {
+                self.shift = Some(from + step - raw);
+                from + step
+            }
+            None => last.map_or(time, |last| time.max(last)),
         }
-        time.max(last)
     }
 
     fn extend(&mut self, end: Ticks) {

@@ -163,11 +163,15 @@ impl Connection<'_> {
 
     /// Hands something to the stream; waits while its queue is full, and with it the publisher's TCP connection.
     async fn pass_on(&mut self, input: PublisherInput) -> Result<(), End> {
-        let Some(publishing) = &self.publishing else { return Ok(()) };
-        match publishing.stream.inbox.send(input).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(End::broken(Reason::Ended, "the stream has ended")),
+        let Some(publishing) = &mut self.publishing else { return Ok(()) };
+        if publishing.stream.inbox.send(input).await.is_ok() {
+            return Ok(());
         }
+        // The stream may have said why just before it ended.
+        Err(match publishing.stream.close.try_recv() {
+            Ok(closed) => End::broken(closed.reason, closed.detail),
+            Err(_) => End::broken(Reason::Ended, "the stream has ended"),
+        })
     }
 
     async fn flush(&mut self) -> Result<(), End> {

@@ -187,8 +187,11 @@ impl Registry {
                 } else {
                     Duration::ZERO
                 };
-                stop.run_until_cancelled(clock::until(Some(clock::now() + retention))).await;
-                registry.forget(&owned_name, generation);
+                let kept = stop.run_until_cancelled(clock::until(Some(clock::now() + retention))).await;
+                // While the proxy stops, players shall still find the end of the playlist.
+                if kept.is_some() || retention.is_zero() {
+                    registry.forget(&owned_name, generation);
+                }
             }
             .instrument(span),
         );

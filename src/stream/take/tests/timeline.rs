@@ -66,6 +66,28 @@ fn only_a_step_beyond_the_bounds_is_a_jump() {
 }
 
 #[test]
+fn a_track_that_pauses_or_begins_late_keeps_its_time() {
+    let mut clock = TakeClock::new(at(1_000));
+    assert_eq!(place(&mut clock, Audio, 0), at(1_000));
+    for time in (0..=12_000).step_by(40) {
+        assert_eq!(place(&mut clock, Video, time), at(1_000 + i64::from(time)));
+    }
+    assert_eq!(place(&mut clock, Audio, 12_000), at(13_000), "it paused for longer than a jump");
+    check_places(&[
+        (Video, 0, 1_000),
+        (Video, 9_000, 10_000),
+        (Audio, 9_000, 10_000),
+        (Video, 9_040, 10_040),
+    ]);
+}
+
+#[test]
+fn a_track_whose_first_time_is_absurd_begins_beside_the_other() {
+    check_places(&[(Video, 0, 1_000), (Video, 40, 1_040), (Audio, 86_400_000, 1_061)]);
+    check_places(&[(Video, 86_400_000, 1_000), (Video, 86_400_040, 1_040), (Audio, 0, 1_061)]);
+}
+
+#[test]
 fn after_a_long_step_a_jump_goes_on_a_second_later() {
     check_places(&[(Video, 0, 1_000), (Video, 9_000, 10_000), (Video, 900_000, 11_000)]);
 }
