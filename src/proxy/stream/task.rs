@@ -298,7 +298,9 @@ impl Running {
             };
             let report = self.task.stream.report(now);
             let stats = snapshot.stats(&report, now);
-            self.state = tell(self.state, &report);
+            if self.finished.is_none() {
+                self.state = tell(self.state, &report);
+            }
             self.task.stats.send_replace(Arc::new(stats));
         }
     }
