@@ -4,7 +4,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::track::AudioCodec;
 
 fn fragment(from: i64, to: i64, access_units: u32) -> (Fragment, Ticks) {
     let (position, end) = (Ticks::from_millis(from), Ticks::from_millis(to));
@@ -61,13 +60,7 @@ fn a_node_that_breaks_its_word_is_counted() {
 }
 
 fn aac(sample_rate: u32) -> AudioConfiguration {
-    AudioConfiguration {
-        codec: AudioCodec::Aac,
-        codecs: "mp4a.40.2".into(),
-        sample_rate,
-        channels: 2,
-        samples_per_access_unit: 1024,
-    }
+    AudioConfiguration { sample_rate, ..crate::stream::example::audio() }
 }
 
 fn audio(sample_rate: u32) -> AudioCommit {

@@ -7,6 +7,17 @@ use crate::stream::command::AttemptFailure;
 use crate::stream::example::{at, audio, audio_tag, key, ladder, name, picture, sound, video, video_tag};
 use crate::stream::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 
+/// A stream that has not been published.
+fn stream(start: Ticks, now: Instant) -> Stream {
+    let settings = StreamSettings {
+        reconnect_grace: Duration::from_secs(15),
+        takeover: Takeover::Replace,
+        max_segment_duration: Duration::from_secs(10),
+    };
+    let log = GopLogLimits { max_duration: at(60_000), max_bytes: 1 << 20 };
+    Stream::new(settings, ladder(), log, start, now)
+}
+
 struct Scene {
     stream: Stream,
     now: Instant,
@@ -16,13 +27,7 @@ impl Scene {
     /// Publisher 1 has sent GOPs from 0 and 2000 ms, with a picture at 500 and audio at 0 ms.
     fn new() -> Self {
         let now = crate::base::clock::now();
-        let settings = StreamSettings {
-            reconnect_grace: Duration::from_secs(15),
-            takeover: Takeover::Replace,
-            max_segment_duration: Duration::from_secs(10),
-        };
-        let log = GopLogLimits { max_duration: at(60_000), max_bytes: 1 << 20 };
-        let mut scene = Self { stream: Stream::new(settings, ladder(), log, Ticks::ZERO, now), now };
+        let mut scene = Self { stream: stream(Ticks::ZERO, now), now };
         scene.stream.handle_publish(PublisherId(1), now).expect("the first one");
         scene.send(&[video_tag(0, 0), picture(0), audio_tag(0), key(0), sound(0), picture(500), key(2_000)]);
         scene
@@ -90,13 +95,7 @@ fn the_source_is_what_the_section_and_the_log_say() {
 #[test]
 fn a_stream_without_media_has_nothing_to_show() {
     let now = crate::base::clock::now();
-    let settings = StreamSettings {
-        reconnect_grace: Duration::from_secs(15),
-        takeover: Takeover::Replace,
-        max_segment_duration: Duration::from_secs(10),
-    };
-    let log = GopLogLimits { max_duration: at(60_000), max_bytes: 1 << 20 };
-    let report = Stream::new(settings, ladder(), log, at(5_000), now).report(now);
+    let report = stream(at(5_000), now).report(now);
     assert_eq!((report.state, report.video, report.gop), (State::Waiting, None, None));
     assert_eq!((report.node, report.attempts, report.committed_end), (None, 0, None));
     assert_eq!((report.source_end, report.failover), (at(5_000), None));
