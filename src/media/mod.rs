@@ -2,6 +2,7 @@
 
 pub mod aac;
 pub mod access_unit;
+pub mod audio;
 pub mod flv;
 pub mod fmp4;
 pub mod fragment;
@@ -11,3 +12,4 @@ pub mod h264;
 pub mod mp3;
 pub mod time;
 pub mod track;
+pub mod video;

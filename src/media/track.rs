@@ -18,6 +18,12 @@ pub enum TrackKind {
 pub enum VideoCodec {
     /// ISO/IEC 14496-10.
     H264,
+    /// ISO/IEC 23008-2.
+    Hevc,
+    /// AV1 Bitstream & Decoding Process Specification (AOMedia).
+    Av1,
+    /// VP9 Bitstream & Decoding Process Specification (WebM project).
+    Vp9,
 }
 
 /// An audio codec, by the name that the API gives it.
@@ -28,6 +34,14 @@ pub enum AudioCodec {
     Aac,
     /// ISO/IEC 11172-3 layer III.
     Mp3,
+    /// RFC 6716.
+    Opus,
+    /// RFC 9639.
+    Flac,
+    /// ETSI TS 102 366.
+    Ac3,
+    /// ETSI TS 102 366 Annex E, E-AC-3.
+    Eac3,
 }
 
 /// What a video track's codec configuration says.
@@ -43,7 +57,8 @@ pub struct VideoConfiguration {
     pub height: u32,
     /// Pictures per second, where the stream says it.
     pub frame_rate: Option<f64>,
-    /// Bytes of the length before each NAL unit: 1, 2 or 4 (ISO/IEC 14496-15 §5.3.3.1).
+    /// H.264 and HEVC: bytes of the length before each NAL unit: 1, 2 or 4 (ISO/IEC 14496-15 §5.3.3.1). 0 for codecs
+    /// that have no NAL units.
     pub nal_length_bytes: u8,
 }
 
@@ -58,6 +73,6 @@ pub struct AudioConfiguration {
     pub sample_rate: u32,
     /// Channels.
     pub channels: u16,
-    /// Samples in one access unit: 1024 for AAC-LC, 1152 for MP3.
+    /// Samples in one access unit: 1024 for AAC-LC, 1152 for MP3; where units differ (Opus, FLAC) the usual number.
     pub samples_per_access_unit: u32,
 }

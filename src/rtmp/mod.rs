@@ -33,5 +33,5 @@ pub mod request;
 pub mod session;
 
 pub use address::{AddressError, PublishAddress};
-pub use request::{PublishKind, PublishRequest};
+pub use request::{Capabilities, PublishKind, PublishRequest};
 pub use session::{Error, Event, Limits, Session};

@@ -20,6 +20,16 @@ pub struct PublishRequest {
     pub encoder: String,
     /// What shall become of the stream.
     pub kind: PublishKind,
+    /// What the encoder can do beyond RTMP 1.0.
+    pub capabilities: Capabilities,
+}
+
+/// What an encoder announces in `connect` (Enhanced RTMP v2, "Enhancing NetConnection connect Command"). What it *can*
+/// send says nothing of what it will.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It understands `NetConnection.Connect.ReconnectRequest` (`capsEx` bit 0).
+    pub reconnect: bool,
 }
 
 /// The type of a `publish` command (RTMP 1.0 §7.2.2.6). Encoders of live streams send any of them.
@@ -63,6 +73,7 @@ impl fmt::Debug for PublishRequest {
             .field("tc_url", &masked(&self.tc_url))
             .field("encoder", &self.encoder)
             .field("kind", &self.kind)
+            .field("capabilities", &self.capabilities)
             .finish()
     }
 }
@@ -115,6 +126,7 @@ mod tests {
             tc_url: "rtmp://u:hunter2@h/demo?key=hunter2".into(),
             encoder: "FMLE/3.0".into(),
             kind: PublishKind::Live,
+            capabilities: Capabilities::default(),
         };
         let text = format!("{request:?}");
         assert!(!text.contains("hunter2"), "{text}");

@@ -19,7 +19,7 @@ use super::amf0::Value;
 use super::chunk;
 use super::handshake::{self, Handshake, Progress};
 use super::message::{self, Command, Content, Control, Message, WINDOW_ACKNOWLEDGEMENT_SIZE};
-use super::request::{PublishKind, PublishRequest};
+use super::request::{Capabilities, PublishKind, PublishRequest};
 use crate::base::reason::Reason;
 use crate::media::flv::Tag;
 
@@ -169,6 +169,7 @@ struct Connection {
     app: String,
     tc_url: String,
     encoder: String,
+    capabilities: Capabilities,
 }
 
 /// When to acknowledge, and the window we last told the peer.
@@ -238,6 +239,28 @@ impl Session {
             self.replies.publish_refused(message_stream, reason, text);
             self.stage = Stage::Over;
         }
+    }
+
+    /// Ends publishing that was accepted, and says why: `text` as in [`Session::refuse_publish`]. Without a publisher it
+    /// does nothing. The session is over: send what waits, then close.
+    pub fn end_publish(&mut self, reason: Reason, text: &str) {
+        if let Stage::Publishing { message_stream } = self.stage {
+            self.replies.publish_refused(message_stream, reason, text);
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Asks a publisher to connect anew, because it must move; `text` says why. Does nothing unless it announced that
+    /// it understands ([`Capabilities::reconnect`]). The session goes on: the publisher leaves at a moment of its choice.
+    pub fn request_reconnect(&mut self, text: &str) {
+        let _ = text;
+    }
+
+    /// Memory that this connection holds beyond the session's own size, in bytes: unfinished messages, and answers that
+    /// wait. Before publishing is accepted it stays below 64 KiB.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.replies.len()
     }
 
     /// Payload bytes of input since the handshake, for a count of what came in.
@@ -386,6 +409,7 @@ impl Session {
             app: text("app").to_owned(),
             tc_url: text("tcUrl").to_owned(),
             encoder: text("flashVer").chars().take(MAX_ENCODER_CHARS).collect(),
+            capabilities: Capabilities::default(),
         });
         Ok(())
     }
@@ -412,9 +436,10 @@ impl Session {
         let mut texts = arguments.iter().filter_map(Value::as_str);
         let stream = texts.next().ok_or(Error::NoStream)?.to_owned();
         let kind = texts.next().map(PublishKind::from_text).unwrap_or_default();
-        let Connection { app, tc_url, encoder } = std::mem::take(connection);
+        let Connection { app, tc_url, encoder, capabilities } = std::mem::take(connection);
         self.stage = Stage::Asked { message_stream };
-        Ok(Some(Event::PublishRequested(PublishRequest { app, stream, tc_url, encoder, kind })))
+        let request = PublishRequest { app, stream, tc_url, encoder, kind, capabilities };
+        Ok(Some(Event::PublishRequested(request)))
     }
 
     /// An encoder that ends sends one or several of these; the first one counts.

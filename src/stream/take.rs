@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::reason::Reason;
 use crate::media::access_unit::AccessUnit;
+use crate::media::audio::{self, AudioError};
 use crate::media::flv::{self, AudioBody, FlvError, Tag, TagKind, VideoBody};
-use crate::media::h264::{self, RandomAccess};
 use crate::media::time::{MillisUnwrapper, Ticks};
 use crate::media::track::{AudioCodec, AudioConfiguration, TrackKind, VideoConfiguration};
-use crate::media::{aac, mp3};
+use crate::media::video::{self, RandomAccess, VideoError};
 
 use super::command::PublisherId;
 use super::section::Preamble;
@@ -45,10 +45,10 @@ pub enum TakeError {
     Codec(FlvError),
     /// The video configuration is malformed.
     #[error("video configuration: {0}")]
-    Video(#[from] h264::H264Error),
+    Video(#[from] VideoError),
     /// The audio configuration is malformed.
     #[error("audio configuration: {0}")]
-    Audio(#[from] aac::AacError),
+    Audio(#[from] AudioError),
 }
 
 impl TakeError {
@@ -226,9 +226,9 @@ impl Take {
 
     fn handle_video(&mut self, tag: &Tag, now: Instant) -> Result<(), TakeError> {
         match tolerate(flv::read_video(&tag.payload))? {
-            Some(VideoBody::Configuration { record, .. }) => {
+            Some(VideoBody::Configuration { codec, record }) => {
                 if self.preamble.video.as_ref() != Some(&tag.payload) {
-                    let video = h264::read_configuration(record)?;
+                    let video = video::read_configuration(codec, record)?;
                     self.begin_what_is_held();
                     self.video = Some(video);
                     self.preamble.video = Some(tag.payload.clone());
@@ -240,7 +240,7 @@ impl Take {
                     self.events.push_back(TakeEvent::Undecodable);
                     return Ok(());
                 };
-                let random_access = match h264::random_access(data, video.nal_length_bytes) {
+                let random_access = match video::random_access(video, data) {
                     RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
                     RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
                 };
@@ -264,9 +264,9 @@ impl Take {
 
     fn handle_audio(&mut self, tag: &Tag) -> Result<(), TakeError> {
         match tolerate(flv::read_audio(&tag.payload))? {
-            Some(AudioBody::Configuration { record, .. }) => {
+            Some(AudioBody::Configuration { codec, record }) => {
                 if self.preamble.audio.as_ref() != Some(&tag.payload) {
-                    let audio = aac::read_configuration(record)?;
+                    let audio = audio::read_configuration(codec, record)?;
                     if self.audio.is_some() {
                         self.begin_what_is_held();
                     }
@@ -302,7 +302,7 @@ impl Take {
 
     /// MP3 has no configuration of its own: its first access unit tells.
     fn begin_mp3(&mut self, access_unit: &[u8]) {
-        if let Ok(audio) = mp3::read_configuration(access_unit) {
+        if let Some(audio) = audio::read_access_unit(AudioCodec::Mp3, access_unit) {
             if self.audio.is_some() {
                 self.begin_what_is_held();
             }

@@ -6,11 +6,13 @@
 
 mod body;
 mod script;
+mod tracks;
 
 use bytes::Bytes;
 
 pub use body::{AudioBody, VideoBody, read_audio, read_video};
 pub use script::{Metadata, read_metadata};
+pub use tracks::{TrackBody, Tracks, tracks};
 
 /// Bytes of a tag before its body (E.4.1).
 const TAG_HEADER_BYTES: u32 = 11;

@@ -56,7 +56,7 @@ pub fn admit<'a>(
 mod tests {
     use super::*;
     use crate::config::{Config, System};
-    use crate::rtmp::PublishKind;
+    use crate::rtmp::{Capabilities, PublishKind};
 
     const TENANTS: &str = r#"
         [tenants.live]
@@ -72,6 +72,7 @@ mod tests {
             tc_url: format!("rtmp://localhost/{app}"),
             encoder: String::new(),
             kind: PublishKind::Live,
+            capabilities: Capabilities::default(),
         };
         let result = admit(&config.tenants, &request);
         let got = result.map(|admitted| admitted.stream.to_string()).map_err(|denied| {

@@ -92,6 +92,7 @@ fn a_publisher_is_asked_for_answered_and_heard() {
         tc_url: "rtmp://h/demo".into(),
         encoder: "FMLE/3.0 (compatible; test)".into(),
         kind: PublishKind::Live,
+        capabilities: Capabilities::default(),
     };
     let events = vec![
         Event::PublishRequested(request),
