@@ -70,11 +70,14 @@ fn tolerate<T>(read: Result<T, FlvError>) -> Result<Option<T>, TakeError> {
             error @ (FlvError::VideoCodec { .. }
             | FlvError::AudioCodec { .. }
             | FlvError::FourCc(_)
-            | FlvError::EnhancedPacketType(_)),
+            | FlvError::EnhancedPacketType(_)
+            | FlvError::Mpeg2Ts(_)
+            | FlvError::MultitrackType(_)),
         ) => Err(TakeError::Codec(error)),
         Err(
             FlvError::PayloadTooLong(_)
             | FlvError::Truncated { .. }
+            | FlvError::TooManyTracks { .. }
             | FlvError::AvcPacketType(_)
             | FlvError::AacPacketType(_),
         ) => Ok(None),

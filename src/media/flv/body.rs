@@ -1,17 +1,10 @@
 //! The first bytes of an audio or video tag's body: which codec, and configuration or access unit (FLV 10.1 E.4.2, E.4.3).
+//! A body of Enhanced RTMP is read in [`super::enhanced`].
 
 use crate::media::track::{AudioCodec, VideoCodec};
 
-use super::FlvError;
-
-/// Set in byte 0 of a video body by Enhanced RTMP: the low nibble is then a packet type and a FourCC follows (v2, "Enhanced Video").
-const VIDEO_EX_HEADER: u8 = 0x80;
-/// Enhanced RTMP's sound format for the same (v2, "Enhanced Audio").
-const AUDIO_EX_HEADER: u8 = 9;
-/// Enhanced RTMP packet types up to this one have the FourCC at byte 1; multitrack and `ModEx` have not.
-const LAST_PLAIN_VIDEO_PACKET: u8 = 5;
-/// The same for audio: `SequenceStart`, `CodedFrames`, `SequenceEnd`, reserved, `MultichannelConfig`.
-const LAST_PLAIN_AUDIO_PACKET: u8 = 4;
+use super::enhanced::{self, AUDIO_EX_HEADER, FRAME_TYPE_COMMAND, VIDEO_EX_HEADER};
+use super::{FlvError, HEVC_CODEC_ID};
 
 /// What a video tag's body is. Slices point into the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,23 +13,26 @@ pub enum VideoBody<'a> {
     Configuration {
         /// The codec.
         codec: VideoCodec,
-        /// For H.264 an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1).
+        /// For H.264 an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1), for HEVC an
+        /// `HEVCDecoderConfigurationRecord` (§8.3.3.1), for AV1 an `AV1CodecConfigurationRecord` (AV1 in ISOBMFF §2.3), for
+        /// VP9 a `VPCodecConfigurationRecord` behind version and flags, as in `vpcC` (VP9 in ISOBMFF). Not empty.
         record: &'a [u8],
     },
     /// One coded picture.
     AccessUnit {
         /// The codec.
         codec: VideoCodec,
-        /// Whether the sender says that decoding can begin here. Senders err: see [`crate::media::h264::random_access()`].
+        /// Whether the sender says that decoding can begin here. Senders err: see [`crate::media::video::random_access()`].
         flagged_key: bool,
         /// Presentation time less decode time, in milliseconds; 24 bits, signed.
         composition_offset_ms: i32,
-        /// For H.264 NAL units, each behind its length. Not empty.
+        /// For H.264 and HEVC NAL units, each behind its length; for AV1 the OBUs of a temporal unit; for VP9 a frame. Not
+        /// empty.
         data: &'a [u8],
     },
-    /// The sender says that its sequence ends (`17 02`). It is flagged as a key frame and holds no picture.
+    /// The sender says that its sequence ends (`17 02`, or `SequenceEnd`). It is flagged as a key frame and holds no picture.
     EndOfSequence,
-    /// A command to a player, without media: frame type 5.
+    /// A command to a player (frame type 5), or metadata of Enhanced RTMP: no media.
     Info,
     /// No data at all, which some senders use to keep a connection alive.
     Empty,
@@ -45,21 +41,24 @@ pub enum VideoBody<'a> {
 /// What an audio tag's body is. Slices point into the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioBody<'a> {
-    /// The decoder's configuration. MP3 has none.
+    /// The decoder's configuration. MP3, AC-3 and E-AC-3 have none.
     Configuration {
         /// The codec.
         codec: AudioCodec,
-        /// For AAC an `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1).
+        /// For AAC an `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1), for FLAC its `STREAMINFO` (RFC 9639 §8.2; FFmpeg 9
+        /// leaves out the signature and the block header that Enhanced RTMP wants before it), for Opus an ID header
+        /// (RFC 7845 §5.1), which may be empty. Not empty otherwise.
         record: &'a [u8],
     },
     /// One coded frame.
     AccessUnit {
         /// The codec.
         codec: AudioCodec,
-        /// For AAC a `raw_data_block`, for MP3 a frame with its header. Not empty.
+        /// For AAC a `raw_data_block`, for Opus a packet, for the others a frame with its header. Not empty.
         data: &'a [u8],
     },
-    /// No data. Encoders send such bodies before sound begins, or while it is muted.
+    /// No data. Encoders send such bodies before sound begins, while it is muted, or when it ends; also what is only about
+    /// the sound, as the places of its channels are.
     Empty,
 }
 
@@ -70,13 +69,15 @@ pub enum AudioBody<'a> {
 pub fn read_video(body: &[u8]) -> Result<VideoBody<'_>, FlvError> {
     let Some((&first, rest)) = body.split_first() else { return Ok(VideoBody::Empty) };
     if first & VIDEO_EX_HEADER != 0 {
-        return Err(refuse_enhanced(body, LAST_PLAIN_VIDEO_PACKET));
+        return enhanced::read_video(body);
     }
     let (frame_type, codec_id) = (first >> 4, first & 0x0F);
+    // Type 4, a "generated" key frame, is a server's; the other types cannot be decoded on their own.
+    let flagged_key = matches!(frame_type, 1 | 4);
     match (frame_type, codec_id) {
-        (5, _) => Ok(VideoBody::Info),
-        // Type 4, a "generated" key frame, is a server's; the other types cannot be decoded on their own.
-        (_, 7) => read_avc(matches!(frame_type, 1 | 4), rest),
+        (FRAME_TYPE_COMMAND, _) => Ok(VideoBody::Info),
+        (_, 7) => read_avc(VideoCodec::H264, flagged_key, rest),
+        (_, HEVC_CODEC_ID) => read_avc(VideoCodec::Hevc, flagged_key, rest),
         (_, id) => Err(FlvError::VideoCodec { id, name: video_codec_name(id) }),
     }
 }
@@ -91,22 +92,20 @@ pub fn read_audio(body: &[u8]) -> Result<AudioBody<'_>, FlvError> {
         10 => read_aac(rest),
         // 14 is MP3 at 8 kHz, a rate that the tag's own two bits cannot say.
         2 | 14 => Ok(audio_access_unit(AudioCodec::Mp3, rest)),
-        AUDIO_EX_HEADER => Err(refuse_enhanced(body, LAST_PLAIN_AUDIO_PACKET)),
+        AUDIO_EX_HEADER => enhanced::read_audio(body),
         id => Err(FlvError::AudioCodec { id, name: audio_codec_name(id) }),
     }
 }
 
-/// `AVCVIDEOPACKET` (E.4.3.2), from `AVCPacketType` on.
-fn read_avc(flagged_key: bool, rest: &[u8]) -> Result<VideoBody<'_>, FlvError> {
+/// `AVCVIDEOPACKET` (E.4.3.2), from `AVCPacketType` on. HEVC under its number has the same.
+fn read_avc(codec: VideoCodec, flagged_key: bool, rest: &[u8]) -> Result<VideoBody<'_>, FlvError> {
     let truncated = FlvError::Truncated { needed: 5, length: rest.len() + 1 };
     let Some((&packet_type, rest)) = rest.split_first() else { return Err(truncated) };
     if packet_type == 2 {
         // Senders differ on whether a composition time follows here.
         return Ok(VideoBody::EndOfSequence);
     }
-    let Some((&[high, mid, low], data)) = rest.split_first_chunk() else { return Err(truncated) };
-    let composition_offset_ms = i32::from_be_bytes([high, mid, low, 0]) >> 8;
-    let codec = VideoCodec::H264;
+    let Some((composition_offset_ms, data)) = composition_offset(rest) else { return Err(truncated) };
     match packet_type {
         0 | 1 if data.is_empty() => Ok(VideoBody::Empty),
         0 => Ok(VideoBody::Configuration { codec, record: data }),
@@ -126,23 +125,17 @@ fn read_aac(rest: &[u8]) -> Result<AudioBody<'_>, FlvError> {
     }
 }
 
-fn audio_access_unit(codec: AudioCodec, data: &[u8]) -> AudioBody<'_> {
+/// A composition time in milliseconds, 24 bits with a sign, and what comes after it; `None` if the body ends before.
+pub(super) fn composition_offset(rest: &[u8]) -> Option<(i32, &[u8])> {
+    let (&[high, mid, low], data) = rest.split_first_chunk()?;
+    Some((i32::from_be_bytes([high, mid, low, 0]) >> 8, data))
+}
+
+pub(super) fn audio_access_unit(codec: AudioCodec, data: &[u8]) -> AudioBody<'_> {
     if data.is_empty() { AudioBody::Empty } else { AudioBody::AccessUnit { codec, data } }
 }
 
-/// Why an Enhanced RTMP body is refused: by its FourCC where the packet type leaves it at byte 1.
-fn refuse_enhanced(body: &[u8], last_plain_packet: u8) -> FlvError {
-    let packet_type = body.first().map_or(0, |first| first & 0x0F);
-    if packet_type > last_plain_packet {
-        return FlvError::EnhancedPacketType(packet_type);
-    }
-    match body.get(1..5) {
-        Some(&[a, b, c, d]) => FlvError::FourCc([a, b, c, d]),
-        _ => FlvError::Truncated { needed: 5, length: body.len() },
-    }
-}
-
-/// Names from E.4.3.1; 12 and up are not Adobe's, but Chinese networks and their tools send them.
+/// Names from E.4.3.1; 13 is not Adobe's, but some Chinese networks send it.
 fn video_codec_name(id: u8) -> &'static str {
     match id {
         1 => "JPEG",
@@ -151,7 +144,6 @@ fn video_codec_name(id: u8) -> &'static str {
         4 => "On2 VP6",
         5 => "On2 VP6 with alpha",
         6 => "Screen video 2",
-        12 => "H.265, not in the standard",
         13 => "AV1, not in the standard",
         _ => "unknown",
     }
@@ -215,17 +207,26 @@ mod tests {
     }
 
     #[test]
+    fn hevc_under_the_number_of_the_cdn_union() {
+        // The layout of H.264; made of FFmpeg's HEVC, because no encoder here sends it.
+        let codec = VideoCodec::Hevc;
+        let record = VideoBody::Configuration { codec, record: &[0x01, 0x01, 0x60] };
+        check_video(&[0x1C, 0, 0, 0, 0, 0x01, 0x01, 0x60], Ok(record));
+        let (flagged_key, composition_offset_ms) = (false, 200);
+        let unit =
+            VideoBody::AccessUnit { codec, flagged_key, composition_offset_ms, data: &[0, 0, 0, 0x32] };
+        check_video(&[0x2C, 1, 0, 0, 0xC8, 0, 0, 0, 0x32], Ok(unit));
+        check_video(&[0x1C, 2, 0, 0, 0], Ok(VideoBody::EndOfSequence));
+        check_video(&[0x1C, 1, 0], Err(FlvError::Truncated { needed: 5, length: 3 }));
+    }
+
+    #[test]
     fn video_that_is_not_taken_is_named() {
         check_video(&[0x12, 0, 0], Err(FlvError::VideoCodec { id: 2, name: "Sorenson H.263" }));
-        check_video(&[0x1C, 0], Err(FlvError::VideoCodec { id: 12, name: "H.265, not in the standard" }));
-        check_video(&[0x90, b'h', b'v', b'c', b'1', 1], Err(FlvError::FourCc(*b"hvc1")));
-        check_video(&[0x96, 0, b'a', b'v', b'c', b'1'], Err(FlvError::EnhancedPacketType(6)));
-        check_video(&[0x90, b'h'], Err(FlvError::Truncated { needed: 5, length: 2 }));
+        check_video(&[0x1D, 0], Err(FlvError::VideoCodec { id: 13, name: "AV1, not in the standard" }));
         check_video(&[0x17, 3, 0, 0, 0], Err(FlvError::AvcPacketType(3)));
         check_video(&[0x17], Err(FlvError::Truncated { needed: 5, length: 1 }));
         check_video(&[0x17, 1, 0, 0], Err(FlvError::Truncated { needed: 5, length: 4 }));
-        let message = FlvError::FourCc(*b"hv\n1").to_string();
-        assert_eq!(message, r#"Enhanced RTMP codec "hv\n1" is not supported, send H.264 with AAC"#);
     }
 
     #[test]
@@ -251,8 +252,6 @@ mod tests {
     fn audio_that_is_not_taken_is_named() {
         check_audio(&[0xB2, 1], Err(FlvError::AudioCodec { id: 11, name: "Speex" }));
         check_audio(&[0xAF, 7, 1], Err(FlvError::AacPacketType(7)));
-        check_audio(&[0x90, b'O', b'p', b'u', b's'], Err(FlvError::FourCc(*b"Opus")));
-        check_audio(&[0x95, 0, 0, 0, 0], Err(FlvError::EnhancedPacketType(5)));
     }
 
     proptest! {

@@ -1,10 +1,12 @@
 //! FLV tags: how RTMP media is carried to FFmpeg, and what the first bytes of a tag's body mean.
 //!
-//! `body` reads those first bytes, `script` the few facts of `onMetaData` that are worth showing; here are the tag and the
-//! bytes around it. What a codec's own configuration says is read in [`super::h264`], [`super::aac`] and [`super::mp3`].
-//! The standard is *Adobe Flash Video File Format 10.1*, Annex E; *Enhanced RTMP v2* is recognised and refused.
+//! `tracks` takes a body of several tracks apart, `body` and `enhanced` read the first bytes of each, `script` the few
+//! facts of `onMetaData` that are worth showing; here are the tag and the bytes around it. What a codec's own
+//! configuration says is read in [`super::video`] and [`super::audio`]. The standards are *Adobe Flash Video File
+//! Format 10.1*, Annex E, and *Enhanced RTMP v2* (Veovera).
 
 mod body;
+mod enhanced;
 mod script;
 mod tracks;
 
@@ -19,6 +21,13 @@ const TAG_HEADER_BYTES: u32 = 11;
 
 /// The longest body that a tag's 24-bit length can say, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 0xFF_FFFF;
+
+/// The codec number of HEVC by the "CDN Union", which China's networks and their encoders send; Adobe's table ends with 7
+/// (E.4.3.1). Its bodies are laid out as those of H.264, so it costs nothing to take. FFmpeg does not know it.
+const HEVC_CODEC_ID: u8 = 12;
+
+/// Most tracks in one body: their numbers have one byte (Enhanced RTMP v2, "Enhanced Video", `videoTrackId`).
+pub const MAX_TRACKS: usize = 256;
 
 /// What a tag carries; the values are FLV's tag types and RTMP's message types (FLV 10.1 Annex E.4.1, RTMP 1.0 §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,12 +82,28 @@ pub enum FlvError {
         /// What it stands for.
         name: &'static str,
     },
-    /// The body is Enhanced RTMP's, with the codec in four characters (at byte 1).
-    #[error("Enhanced RTMP codec \"{}\" is not supported, send H.264 with AAC", .0.escape_ascii())]
+    /// The body is Enhanced RTMP's, of a codec that is not taken ("Enhanced Video", "Enhanced Audio").
+    #[error(
+        "Enhanced RTMP codec \"{}\" is not supported, send H.264, HEVC, AV1 or VP9 with AAC, MP3, Opus, FLAC, AC-3 or E-AC-3",
+        .0.escape_ascii()
+    )]
     FourCc([u8; 4]),
-    /// The body is Enhanced RTMP's, with several tracks or with modifiers, which put the codec elsewhere.
-    #[error("Enhanced RTMP packet type {0} (multitrack or modified) is not supported")]
+    /// The body is Enhanced RTMP's, of a packet type that the standard reserves, or that may not be where it is: one within
+    /// a multitrack body that is a multitrack or a modifier again.
+    #[error("Enhanced RTMP packet type {0} is not supported")]
     EnhancedPacketType(u8),
+    /// Video in the form that it has in MPEG-2 TS (`MPEG2TSSequenceStart`), with its FourCC.
+    #[error("Enhanced RTMP codec \"{}\" in its MPEG-2 TS form is not supported", .0.escape_ascii())]
+    Mpeg2Ts([u8; 4]),
+    /// `AvMultitrackType` is none of the three that exist.
+    #[error("unknown Enhanced RTMP multitrack type {0}")]
+    MultitrackType(u8),
+    /// A body with more tracks than a track's number can tell apart.
+    #[error("a tag body has more than {MAX_TRACKS} tracks, the next one begins at byte {offset}")]
+    TooManyTracks {
+        /// Where the first one begins that is too many.
+        offset: usize,
+    },
     /// `AVCPacketType` is none of the three that exist (E.4.3.1, byte 1).
     #[error("unknown AVC packet type {0}")]
     AvcPacketType(u8),
