@@ -187,6 +187,8 @@ impl Arguments {
     fn rendition(&mut self, attempt: &AttemptSpec, rendition: &Rendition, track: Encoding<'_>) {
         self.words(&["-map", "0:v:0"]);
         match track {
+            // No codec needs a bitstream filter: FLV carries H.264, HEVC, AV1 and VP9 as MP4 does, and FFmpeg's muxer takes
+            // AV1's temporal delimiters off by itself (measured with 9.0). With `empty_moov` it adds no filter of its own.
             Encoding::Copy => self.words(&["-c:v", "copy"]),
             Encoding::H264 { encoder, preset } => {
                 // A smaller source is not enlarged; 4:2:0 needs both sides even. The quotes are the filter graph's.

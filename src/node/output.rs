@@ -12,8 +12,9 @@ use crate::media::aac::{self, AacError};
 use crate::media::fmp4::read::{self, AccessUnit, Event, Reader};
 use crate::media::fmp4::{SampleEntry, TrackHeader, write};
 use crate::media::fragmenter::{self, Fragmenter, Picture};
-use crate::media::h264::{self, H264Error};
 use crate::media::time::Ticks;
+use crate::media::track::VideoConfiguration;
+use crate::media::video::{self, VideoError};
 use crate::wire::message::{AudioUnit, LeaseOutput, OutputConfiguration, OutputInit, Progress};
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub(super) enum OutputError {
     Container(#[from] read::Error),
     /// Its video configuration is broken.
     #[error("the video configuration: {0}")]
-    Video(#[from] H264Error),
+    Video(#[from] VideoError),
     /// Its audio configuration is broken.
     #[error("the audio configuration: {0}")]
     Audio(#[from] AacError),
@@ -127,13 +128,16 @@ impl OutputReader {
 
     fn handle_header(&mut self, header: &TrackHeader) -> Result<(), OutputError> {
         let configuration = match (&header.entry, self.output) {
-            (SampleEntry::Avc { configuration, .. }, Output::Rendition(_)) => {
-                OutputConfiguration::Video(h264::read_configuration(configuration)?)
+            (SampleEntry::Video { codec, width, height, configuration, .. }, Output::Rendition(_)) => {
+                // The size is the sample entry's: the record of VP9 has none.
+                let (width, height) = (u32::from(*width), u32::from(*height));
+                let read = video::read_configuration(*codec, configuration)?;
+                OutputConfiguration::Video(VideoConfiguration { width, height, ..read })
             }
             (SampleEntry::Aac { configuration, .. }, Output::Audio) => {
                 OutputConfiguration::Audio(aac::read_configuration(configuration)?)
             }
-            (SampleEntry::Avc { .. } | SampleEntry::Aac { .. }, _) => return Err(OutputError::WrongTrack),
+            (SampleEntry::Video { .. } | SampleEntry::Aac { .. }, _) => return Err(OutputError::WrongTrack),
         };
         let segment = write::init_segment(&header.entry)?;
         self.timescale = header.timescale;

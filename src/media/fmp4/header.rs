@@ -9,6 +9,7 @@ use mp4_atom::{Audio, Decode, Esds, Mdhd, Pasp, Trex, Visual};
 use super::boxes::Whole;
 use super::read::Error;
 use super::{BoxType, PixelAspect, SampleEntry, TrackHeader};
+use crate::media::track::VideoCodec;
 
 /// Largest `esds` body. FFmpeg's has about 50 bytes, and `mp4-atom` follows nested descriptors recursively, one level
 /// for every 5 bytes: 4,000 bytes fit a stack of 2 MiB, 16,000 do not.
@@ -53,21 +54,26 @@ fn sample_entry(stsd: &Whole<'_>, timescale: u32) -> Result<SampleEntry, Error> 
     let missing = Error::Missing { kind: BoxType(*b"avc1"), within: stsd.kind, offset };
     let entry = stsd.children(STSD_FIELDS).next().ok_or(missing)??;
     match &entry.kind.0 {
-        b"avc1" => avc(&entry),
+        b"avc1" => video(&entry, VideoCodec::H264, *b"avcC"),
+        // FFmpeg writes `hev1` unless told otherwise: parameter sets may be in band, too, and then are the same.
+        b"hvc1" | b"hev1" => video(&entry, VideoCodec::Hevc, *b"hvcC"),
+        b"av01" => video(&entry, VideoCodec::Av1, *b"av1C"),
+        b"vp09" => video(&entry, VideoCodec::Vp9, *b"vpcC"),
         b"mp4a" => aac(&entry, timescale),
         _ => Err(Error::UnsupportedCodec { codec: entry.kind.to_string(), offset: entry.offset }),
     }
 }
 
-/// `avc1`: the record in `avcC` is kept as it is, for who parses it (ISO/IEC 14496-15 §5.4.2.1).
-fn avc(entry: &Whole<'_>) -> Result<SampleEntry, Error> {
+/// A `VisualSampleEntry` (ISO/IEC 14496-12 §12.1.3): the record in its configuration box is kept as it is, for who parses it.
+fn video(entry: &Whole<'_>, codec: VideoCodec, configuration: [u8; 4]) -> Result<SampleEntry, Error> {
     let (visual, fields) = decode_fields::<Visual>(entry)?;
-    let configuration = entry.child_after(fields, *b"avcC")?;
+    let configuration = entry.child_after(fields, configuration)?;
     let pixel_aspect = match entry.find_after(fields, *b"pasp")? {
         Some(pasp) => pixel_aspect(&pasp.decode()?),
         None => None,
     };
-    Ok(SampleEntry::Avc {
+    Ok(SampleEntry::Video {
+        codec,
         width: visual.width,
         height: visual.height,
         pixel_aspect,

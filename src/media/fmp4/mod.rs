@@ -5,6 +5,9 @@
 //! walked here, in `boxes`: `mp4-atom` follows nested boxes recursively and without a bound, and 640 bytes of `traf`
 //! within `traf` overflow a stack of 2 MiB, which ends the process. Its containers also keep what we do not need.
 //!
+//! Of a copied rendition FFmpeg writes HEVC as `hev1`; it is written as `hvc1` here, which is what Safari plays. `colr`, HDR
+//! levels and bit rates are not carried over: what players need of colours is in the codec configurations.
+//!
 //! Edit lists are neither read nor written: FFmpeg writes none with `empty_moov` and `negative_cts_offsets`, and with
 //! signed composition offsets players need none (ISO/IEC 23000-19 §7.5.13).
 
@@ -19,7 +22,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::time::TICKS_PER_SECOND;
-use super::track::TrackKind;
+use super::track::{TrackKind, VideoCodec};
 
 /// A box's type, four bytes of any value (ISO/IEC 14496-12 §4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,15 +53,19 @@ pub struct TrackHeader {
 /// it: FFmpeg estimates them anew in every attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SampleEntry {
-    /// H.264, parameter sets out of band: `avc1` (ISO/IEC 14496-15 §5.4.2).
-    Avc {
+    /// Pictures: `avc1` and `hvc1` with parameter sets out of band (ISO/IEC 14496-15 §5.4.2, §8.4.1), `av01` (*AV1 Codec ISO
+    /// Media File Format Binding* §2.2) or `vp09` (*VP Codec ISO Media File Format Binding*).
+    Video {
+        /// Which of them.
+        codec: VideoCodec,
         /// Coded width in pixels, after cropping.
         width: u16,
         /// Coded height in pixels, after cropping.
         height: u16,
         /// `pasp`, where there is one.
         pixel_aspect: Option<PixelAspect>,
-        /// The body of `avcC`: an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1).
+        /// The body of `avcC`, `hvcC`, `av1C` or `vpcC`: the codec's configuration record, of VP9 with version and flags
+        /// before it.
         configuration: Bytes,
     },
     /// AAC: `mp4a` (ISO/IEC 14496-14 §5.6).
@@ -86,7 +93,7 @@ impl SampleEntry {
     #[must_use]
     pub fn kind(&self) -> TrackKind {
         match self {
-            Self::Avc { .. } => TrackKind::Video,
+            Self::Video { .. } => TrackKind::Video,
             Self::Aac { .. } => TrackKind::Audio,
         }
     }
@@ -96,7 +103,7 @@ impl SampleEntry {
     pub fn timescale(&self) -> u32 {
         const VIDEO_TIMESCALE: u32 = TICKS_PER_SECOND as u32;
         match self {
-            Self::Avc { .. } => VIDEO_TIMESCALE,
+            Self::Video { .. } => VIDEO_TIMESCALE,
             Self::Aac { sample_rate, .. } => *sample_rate,
         }
     }

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use super::read::{AccessUnit, Error, Event, MAX_ACCESS_UNITS, MAX_MOOV_BYTES, Reader};
 use super::write::{Sample, fragment, init_segment};
 use super::{BoxType, PixelAspect, SampleEntry, TrackHeader};
-use crate::media::track::TrackKind;
+use crate::media::track::{TrackKind, VideoCodec};
+
+mod copied;
 
 const VIDEO: [&[u8]; 2] = [
     include_bytes!("../../../fixtures/fmp4/ffmpeg-5.1-b-frames-vfr.mp4"),
@@ -78,9 +80,10 @@ fn video_times_are_those_of_the_source() {
 fn a_video_header_has_the_sample_entry() {
     for stream in VIDEO {
         let (header, _) = read_all(stream);
-        let SampleEntry::Avc { width, height, pixel_aspect, configuration } = header.entry else {
-            panic!("not H.264: {header:?}")
+        let SampleEntry::Video { codec, width, height, pixel_aspect, configuration } = header.entry else {
+            panic!("not video: {header:?}")
         };
+        assert_eq!(codec, VideoCodec::H264);
         assert_eq!((width, height), (64, 36));
         assert_eq!(pixel_aspect, Some(PixelAspect { horizontal: 1, vertical: 1 }));
         assert_eq!(configuration[..2], [1, 100], "version 1, High profile");
@@ -166,7 +169,7 @@ fn codecs_that_are_not_known_are_named() {
         stream[at..at + to.len()].copy_from_slice(to);
         read([stream.as_slice()]).1.unwrap().to_string()
     };
-    assert!(replace(VIDEO[0], b"avc1", b"hvc1").contains("is hvc1, which"));
+    assert!(replace(VIDEO[0], b"avc1", b"vp08").contains("is vp08, which"));
     assert!(replace(VIDEO[0], b"avc1", b"\x1b\n\xff\0").contains(r"is \x1b\n\xff\x00, which"));
     // The object type follows the length of DecoderConfigDescriptor: 0x6b is MPEG-1 audio, MP3.
     assert!(replace(AUDIO[0], &[0x80, 0x17, 0x40], &[0x80, 0x17, 0x6b]).contains("is mp4a.6b, which"));
@@ -262,8 +265,11 @@ fn an_init_segment_reads_back_and_has_nothing_that_varies() {
 #[test]
 fn a_configuration_that_is_none_is_refused() {
     let configuration = Bytes::from_static(&[9, 9, 9]);
-    let entry = SampleEntry::Avc { width: 2, height: 2, pixel_aspect: None, configuration };
-    assert!(init_segment(&entry).is_err());
+    for codec in [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1, VideoCodec::Vp9] {
+        let configuration = configuration.clone();
+        let entry = SampleEntry::Video { codec, width: 2, height: 2, pixel_aspect: None, configuration };
+        assert!(init_segment(&entry).is_err(), "{codec:?}");
+    }
 }
 
 #[test]

@@ -4,16 +4,24 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, Esds, FixedPoint, FourCC, Ftyp, Hdlr, Header, Mdhd,
-    Mdia, Mfhd, Minf, Moof, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tfdt, Tfhd, Tkhd, Traf,
-    Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd, esds,
+    Atom, Audio, Av01, Av1c, Avc1, Avcc, Codec, Dinf, Dref, Encode, Esds, FixedPoint, FourCC, Ftyp, Hdlr,
+    Header, Hvc1, Hvcc, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd,
+    Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd, Vp09, VpcC, esds,
 };
 
 use super::{FLAGS_DEPENDENT, FLAGS_RANDOM_ACCESS, PixelAspect, SampleEntry};
-use crate::media::track::TrackKind;
+use crate::media::track::{TrackKind, VideoCodec};
 
 /// The one track's identity.
 const TRACK_ID: u32 = 1;
+/// `nal_unit_type` of video, sequence and picture parameter sets (ISO/IEC 23008-2 table 7-1).
+const HEVC_PARAMETER_SETS: std::ops::RangeInclusive<u8> = 32..=34;
+/// `matrixCoefficients` (ISO/IEC 23091-2 §8.3): red, green and blue as they are.
+const MATRIX_RGB: u8 = 0;
+/// The same, not known.
+const MATRIX_UNSPECIFIED: u8 = 2;
+/// `chromaSubsampling` of `vpcC`: 4:4:4.
+const CHROMA_444: u8 = 3;
 /// Bytes of a box header with a 32-bit size.
 const HEADER_BYTES: usize = 8;
 /// A language that is not known (ISO 639-2).
@@ -68,7 +76,7 @@ pub fn init_segment(entry: &SampleEntry) -> Result<Bytes, Error> {
 
 fn track(entry: &SampleEntry, timescale: u32) -> Result<Trak, Error> {
     let (handler, width, height) = match *entry {
-        SampleEntry::Avc { width, height, pixel_aspect, .. } => {
+        SampleEntry::Video { width, height, pixel_aspect, .. } => {
             (b"vide", shown_width(width, pixel_aspect), height)
         }
         SampleEntry::Aac { .. } => (b"soun", 0, 0),
@@ -119,12 +127,13 @@ fn media_information(entry: &SampleEntry) -> Result<Minf, Error> {
 
 fn sample_entry(entry: &SampleEntry) -> Result<Codec, Error> {
     Ok(match entry {
-        SampleEntry::Avc { width, height, pixel_aspect, configuration } => Codec::Avc1(Avc1 {
-            visual: Visual { data_reference_index: 1, width: *width, height: *height, ..Visual::default() },
-            avcc: Avcc::decode_body(&mut configuration.as_ref())?,
-            pasp: pixel_aspect.map(|shape| Pasp { h_spacing: shape.horizontal, v_spacing: shape.vertical }),
-            ..Avc1::default()
-        }),
+        SampleEntry::Video { codec, width, height, pixel_aspect, configuration } => {
+            let visual =
+                Visual { data_reference_index: 1, width: *width, height: *height, ..Visual::default() };
+            let pasp =
+                pixel_aspect.map(|shape| Pasp { h_spacing: shape.horizontal, v_spacing: shape.vertical });
+            video_entry(*codec, visual, pasp, configuration)?
+        }
         SampleEntry::Aac { sample_rate, channels, configuration } => Codec::Mp4a(Mp4a {
             audio: Audio {
                 data_reference_index: 1,
@@ -138,6 +147,50 @@ fn sample_entry(entry: &SampleEntry) -> Result<Codec, Error> {
             taic: None,
         }),
     })
+}
+
+fn video_entry(
+    codec: VideoCodec,
+    visual: Visual,
+    pasp: Option<Pasp>,
+    mut configuration: &[u8],
+) -> Result<Codec, Error> {
+    let record = &mut configuration;
+    Ok(match codec {
+        VideoCodec::H264 => {
+            Codec::Avc1(Avc1 { visual, avcc: Avcc::decode_body(record)?, pasp, ..Avc1::default() })
+        }
+        VideoCodec::Hevc => {
+            let hvcc = out_of_band(Hvcc::decode_body(record)?);
+            Codec::Hvc1(Hvc1 { visual, hvcc, pasp, ..Hvc1::default() })
+        }
+        VideoCodec::Av1 => {
+            Codec::Av01(Av01 { visual, av1c: Av1c::decode_body(record)?, pasp, ..Av01::default() })
+        }
+        VideoCodec::Vp9 => {
+            let vpcc = possible_colours(VpcC::decode_body(record)?);
+            Codec::Vp09(Vp09 { visual, vpcc, pasp, ..Vp09::default() })
+        }
+    })
+}
+
+/// The record as `hvc1` must have it: all parameter sets are in it (ISO/IEC 14496-15 §8.4.1.1). Those that an encoder
+/// repeats in band are the same, because a section ends where its configuration changes.
+fn out_of_band(mut record: Hvcc) -> Hvcc {
+    for array in &mut record.arrays {
+        array.completeness |= HEVC_PARAMETER_SETS.contains(&array.nal_unit_type);
+    }
+    record
+}
+
+/// The record without a matrix that its chroma cannot have: "RGB" is for 4:4:4 alone, and `mp4-atom` would refuse it (*VP
+/// Codec ISO Media File Format Binding*, "VP Codec Configuration Box"). FFmpeg 9.0 writes it when `colorInfo` came without
+/// values, as another FFmpeg sends it. Players take the colours from VP9's own frames.
+fn possible_colours(mut record: VpcC) -> VpcC {
+    if record.matrix_coefficients == MATRIX_RGB && record.chroma_subsampling != CHROMA_444 {
+        record.matrix_coefficients = MATRIX_UNSPECIFIED;
+    }
+    record
 }
 
 /// `esds` without bit rates (ISO/IEC 14496-14 §5.6, ISO/IEC 14496-1 §7.2.6).

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::media::fmp4::read::{AccessUnit, Event, Reader};
 use crate::media::fmp4::{SampleEntry, write};
+use crate::media::track::VideoCodec;
 
 /// `avcC` without parameter sets: enough for an init segment.
 const CONFIGURATION: &[u8] = &[1, 66, 0, 30, 0xff, 0xe0, 0];
@@ -35,7 +36,13 @@ fn cut(times: &[(i64, bool)]) -> Vec<Fragment> {
 /// The access units of a fragment, as a player reads them.
 fn read(fragment: &Fragment) -> Vec<AccessUnit> {
     let configuration = Bytes::from_static(CONFIGURATION);
-    let entry = SampleEntry::Avc { width: 64, height: 36, pixel_aspect: None, configuration };
+    let entry = SampleEntry::Video {
+        codec: VideoCodec::H264,
+        width: 64,
+        height: 36,
+        pixel_aspect: None,
+        configuration,
+    };
     let mut reader = Reader::new();
     reader.push(&write::init_segment(&entry).unwrap());
     reader.push(&fragment.data);

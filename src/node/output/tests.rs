@@ -4,6 +4,7 @@ use super::*;
 use crate::base::clock;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::ladder::{Ladder, Latency};
+use crate::media::track::VideoCodec;
 use crate::node::process;
 
 const BASE: Ticks = Ticks(1_000_000);
@@ -61,6 +62,23 @@ async fn pictures_become_fragments_on_the_stream_s_timeline() {
         })
         .collect();
     assert_eq!(fragments, [(1, 0, true, 25), (1, 90_000, true, 25), (1, 180_000, false, 25)]);
+}
+
+#[test]
+fn the_size_of_pictures_is_the_sample_entry_s() {
+    // ffmpeg 5.1 -f lavfi -i testsrc=s=640x360:r=25 -t 0.3 -c:v libx264 -preset ultrafast -profile:v baseline a.flv: its
+    // AVC sequence header without the first five bytes
+    let configuration = Bytes::from_static(
+        b"\x01\x42\xc0\x1e\xff\xe1\x00\x19\x67\x42\xc0\x1e\xda\x02\x80\xbf\xe5\xc0\x44\x00\x00\x03\x00\x04\x00\
+          \x00\x03\x00\xc8\x3c\x58\xba\x80\x01\x00\x04\x68\xce\x0f\xc8",
+    );
+    let (codec, pixel_aspect) = (VideoCodec::H264, None);
+    let entry = SampleEntry::Video { codec, width: 638, height: 358, pixel_aspect, configuration };
+    let mut reader = OutputReader::new(Output::Rendition(0), &attempt(AudioOutput::Copy));
+    reader.handle_header(&TrackHeader { timescale: 90_000, entry }).unwrap();
+    let Some(LeaseOutput::Init(init)) = reader.ready.pop_front() else { panic!("no init segment") };
+    let OutputConfiguration::Video(video) = init.configuration else { panic!("{init:?}") };
+    assert_eq!((video.codecs.as_str(), video.width, video.height), ("avc1.42c01e", 638, 358));
 }
 
 #[tokio::test]
