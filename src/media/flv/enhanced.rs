@@ -1,5 +1,5 @@
 //! Bodies of Enhanced RTMP v2 with a single track: packet types, FourCCs and what follows them ("Enhanced Audio",
-//! "Enhanced Video"). Several tracks and modifiers are taken apart in [`super::tracks`] before.
+//! "Enhanced Video"). Several tracks and modifiers are taken apart in [`super::tracks()`] before.
 //!
 //! What a `Metadata` or `MultichannelConfig` packet says is not read: colours are in the codec's own configuration, where
 //! players look for them, and sound is mixed to two channels.
@@ -47,7 +47,7 @@ pub(super) mod four_cc {
     pub const AVC: [u8; 4] = *b"avc1";
     pub const HEVC: [u8; 4] = *b"hvc1";
     /// Not in the standard. In an MP4 file it is HEVC that has parameter sets in band as well, which is no difference
-    /// here; so it is taken, and [`super::super::tracks`] writes it as `hvc1` for FFmpeg.
+    /// here; so it is taken, and [`super::super::tracks()`] writes it as `hvc1` for FFmpeg.
     pub const HEVC_IN_BAND: [u8; 4] = *b"hev1";
     pub const AV1: [u8; 4] = *b"av01";
     pub const VP9: [u8; 4] = *b"vp09";
