@@ -3,11 +3,8 @@
 //! Not read: the sound itself. So spectral band replication (SBR) that only the sound shows ("implicit signalling",
 //! §1.6.5.3) stays unknown, and such a track is described by its core: half the rate that a player will hear.
 
-mod bits;
-
-use crate::media::track::{AudioCodec, AudioConfiguration};
-
-use bits::Bits;
+use super::bits::{Bits, Cut};
+use super::track::{AudioCodec, AudioConfiguration};
 
 /// Audio object types (§1.5.1.1, table 1.17) that are AAC with a `GASpecificConfig`.
 mod object_type {
@@ -35,13 +32,8 @@ const MAX_SAMPLE_RATE: u32 = 192_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AacError {
     /// It ends inside a field.
-    #[error("the AudioSpecificConfig ends inside {field}, which begins at byte {offset}")]
-    Truncated {
-        /// Byte at which the field begins.
-        offset: usize,
-        /// The standard's name of the field.
-        field: &'static str,
-    },
+    #[error("the AudioSpecificConfig {0}")]
+    Truncated(#[from] Cut),
     /// The audio object type is not AAC, or one of its kinds that is not taken (§1.5.1.1).
     #[error("audio object type {object_type} at byte {offset} is not supported, send AAC-LC or HE-AAC")]
     ObjectType {

@@ -1,6 +1,7 @@
 //! Configurations of real encoders, and ones built bit by bit.
 
 use super::*;
+use crate::media::bits::packed as bits;
 use proptest::prelude::*;
 
 /// Expects rate, channels, samples in an access unit and the last number of the codecs string.
@@ -15,15 +16,6 @@ fn check(config: &[u8], expected: (u32, u16, u32, u32)) {
         samples_per_access_unit,
     };
     assert_eq!(read_configuration(config), Ok(expected));
-}
-
-/// A string of `0`, `1` and spaces as bytes, the last one filled up with zeros.
-fn bits(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|digit| *digit != b' ').map(|digit| digit - b'0').collect();
-    digits
-        .chunks(8)
-        .map(|byte| byte.iter().enumerate().fold(0, |value, (at, digit)| value | digit << (7 - at)))
-        .collect()
 }
 
 #[test]
@@ -106,7 +98,7 @@ fn what_is_reserved_or_not_aac_is_refused() {
 
 #[test]
 fn a_cut_configuration_says_where() {
-    let truncated = |offset, field| Err(AacError::Truncated { offset, field });
+    let truncated = |offset, field| Err(AacError::Truncated(Cut { offset, field }));
     assert_eq!(read_configuration(&[]), truncated(0, "audioObjectType"));
     assert_eq!(read_configuration(&[0x11]), truncated(0, "samplingFrequencyIndex"));
     assert_eq!(read_configuration(&[0x2B, 0x92]), truncated(1, "samplingFrequencyIndex"));

@@ -1,34 +1,19 @@
 //! `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1) and the sequence parameter set in it.
 
-use h264_reader::nal::sps::{SeqParameterSet, TimingInfo};
-use h264_reader::nal::{Nal, RefNal};
-
+use crate::media::bits::{Bits, Cut};
+use crate::media::nal::Unreadable;
 use crate::media::track::{VideoCodec, VideoConfiguration};
 
+use super::nal_type;
 use super::nal_type::SPS;
-use super::{nal_type, without_padding};
-
-/// Offset of the field with the bytes of a NAL unit's length.
-const LENGTH_SIZE_OFFSET: usize = 4;
-/// Level 6.2, the highest of table A-1.
-const HIGHEST_LEVEL: u8 = 62;
-/// Offset of `level_idc` in a sequence parameter set, its NAL header included (§7.3.2.1.1).
-const LEVEL_OFFSET: usize = 3;
-/// A clock that ticks faster than this is not a frame rate: senders of variable frame rate write their time base here, which
-/// makes 1000 or 90000.
-const MAX_FRAME_RATE: f64 = 480.0;
+use super::parameter_set;
 
 /// What is wrong with a configuration record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum H264Error {
     /// It ends inside a field.
-    #[error("the AVC configuration record ends inside {field}, which begins at byte {offset}")]
-    Truncated {
-        /// Byte at which the field begins.
-        offset: usize,
-        /// The standard's name of the field.
-        field: &'static str,
-    },
+    #[error("the AVC configuration record {0}")]
+    Truncated(#[from] Cut),
     /// `configurationVersion`, at byte 0, is not 1: a reader must not go on.
     #[error("unknown version {0} of the AVC configuration record")]
     Version(u8),
@@ -49,8 +34,8 @@ pub enum H264Error {
     ParameterSet {
         /// Byte at which it begins.
         offset: usize,
-        /// What `h264-reader` found.
-        cause: String,
+        /// What is wrong inside it.
+        cause: Unreadable,
     },
     /// Cropping leaves no picture.
     #[error("the sequence parameter set at byte {offset} leaves a picture of {width}x{height}")]
@@ -72,23 +57,39 @@ pub enum H264Error {
 /// # Errors
 /// A record that is cut, of another version, or without a readable sequence parameter set, with the byte where it shows.
 pub fn read_configuration(record: &[u8]) -> Result<VideoConfiguration, H264Error> {
-    let mut fields = Fields { record, offset: 0 };
+    let mut fields = Bits::new(record);
     let version = fields.u8("configurationVersion")?;
     if version != 1 {
         return Err(H264Error::Version(version));
     }
-    fields.take(LENGTH_SIZE_OFFSET - 1, "AVCProfileIndication")?;
+    fields.bytes(3, "AVCProfileIndication")?;
     let nal_length_bytes = (fields.u8("lengthSizeMinusOne")? & 0b11) + 1;
     if nal_length_bytes == 3 {
         return Err(H264Error::NalLength(nal_length_bytes));
     }
     let sequence_sets = fields.u8("numOfSequenceParameterSets")? & 0x1F;
-    let first = fields.parameter_sets(sequence_sets, "sequenceParameterSetNALUnit")?;
+    let first = parameter_sets(&mut fields, sequence_sets, "sequenceParameterSetNALUnit")?;
     let picture_sets = fields.u8("numOfPictureParameterSets")?;
-    fields.parameter_sets(picture_sets, "pictureParameterSetNALUnit")?;
+    parameter_sets(&mut fields, picture_sets, "pictureParameterSetNALUnit")?;
 
     let (offset, sps) = first.ok_or(H264Error::NoParameterSet)?;
     describe(sps, offset, nal_length_bytes)
+}
+
+/// Passes over `count` parameter sets, each behind a length of two bytes. Returns the first with its offset.
+fn parameter_sets<'a>(
+    fields: &mut Bits<'a>,
+    count: u8,
+    field: &'static str,
+) -> Result<Option<(usize, &'a [u8])>, H264Error> {
+    let mut first = None;
+    for _ in 0..count {
+        let length = fields.u16(field)?;
+        let offset = fields.offset();
+        let nal = fields.bytes(usize::from(length), field)?;
+        first = first.or(Some((offset, nal)));
+    }
+    Ok(first)
 }
 
 fn describe(nal: &[u8], offset: usize, nal_length_bytes: u8) -> Result<VideoConfiguration, H264Error> {
@@ -98,9 +99,8 @@ fn describe(nal: &[u8], offset: usize, nal_length_bytes: u8) -> Result<VideoConf
     if nal_type(nal) != Some(SPS) {
         return Err(H264Error::NotParameterSet { offset });
     }
-    let unreadable = |cause| H264Error::ParameterSet { offset, cause: format!("{cause:?}") };
-    let sps = read_parameter_set(nal).map_err(unreadable)?;
-    let (width, height) = sps.pixel_dimensions().map_err(unreadable)?;
+    let sps = parameter_set::read(nal).map_err(|cause| H264Error::ParameterSet { offset, cause })?;
+    let (width, height) = (sps.width, sps.height);
     if width == 0 || height == 0 {
         return Err(H264Error::NoPicture { offset, width, height });
     }
@@ -110,60 +110,9 @@ fn describe(nal: &[u8], offset: usize, nal_length_bytes: u8) -> Result<VideoConf
         codecs: format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
         width,
         height,
-        frame_rate: sps.vui_parameters.and_then(|vui| vui.timing_info).and_then(|timing| frame_rate(&timing)),
+        frame_rate: sps.frame_rate,
         nal_length_bytes,
     })
-}
-
-/// Reads a sequence parameter set as if its level were the highest: `h264-reader` refuses pictures larger than the
-/// level allows, but x264 merely warns (`-level 3.0` for 1080p, say) and every decoder plays them.
-fn read_parameter_set(nal: &[u8]) -> Result<SeqParameterSet, h264_reader::nal::sps::SpsError> {
-    let mut nal = without_padding(nal).to_vec();
-    if let Some(level) = nal.get_mut(LEVEL_OFFSET) {
-        *level = HIGHEST_LEVEL;
-    }
-    SeqParameterSet::from_bits(RefNal::new(&nal, &[], true).rbsp_bits())
-}
-
-/// A frame lasts two ticks (§E.2.1, `num_units_in_tick`).
-fn frame_rate(timing: &TimingInfo) -> Option<f64> {
-    let rate = f64::from(timing.time_scale) / (2.0 * f64::from(timing.num_units_in_tick));
-    (rate > 0.0 && rate <= MAX_FRAME_RATE).then_some(rate)
-}
-
-/// A cursor over the record.
-struct Fields<'a> {
-    record: &'a [u8],
-    offset: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], H264Error> {
-        let rest = self.record.get(self.offset..).unwrap_or_default();
-        let taken = rest.get(..count).ok_or(H264Error::Truncated { offset: self.offset, field })?;
-        self.offset += count;
-        Ok(taken)
-    }
-
-    fn u8(&mut self, field: &'static str) -> Result<u8, H264Error> {
-        self.take(1, field).map(|byte| byte[0])
-    }
-
-    /// Passes over `count` parameter sets, each behind a length of two bytes. Returns the first with its offset.
-    fn parameter_sets(
-        &mut self,
-        count: u8,
-        field: &'static str,
-    ) -> Result<Option<(usize, &'a [u8])>, H264Error> {
-        let mut first = None;
-        for _ in 0..count {
-            let length = u16::from_be_bytes([self.u8(field)?, self.u8(field)?]);
-            let offset = self.offset;
-            let nal = self.take(usize::from(length), field)?;
-            first = first.or(Some((offset, nal)));
-        }
-        Ok(first)
-    }
 }
 
 #[cfg(test)]
@@ -236,14 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_plausible_clock_is_a_frame_rate() {
-        let rate = |time_scale, num_units_in_tick| {
-            frame_rate(&TimingInfo { time_scale, num_units_in_tick, fixed_frame_rate_flag: true })
-        };
-        assert_eq!(rate(120, 1), Some(60.0));
-        for (time_scale, num_units_in_tick) in [(0, 1), (1, 0), (0, 0), (2000, 1), (180_000, 1)] {
-            assert_eq!(rate(time_scale, num_units_in_tick), None);
-        }
+    fn vui_that_is_cut_behind_its_timing_is_tolerated() {
+        let mut record = HIGH_1080P.to_vec();
+        record[7] -= 3;
+        record.drain(30..33);
+        check(&record, "avc1.640028", (1920, 1080), Some(30_000.0 / 1001.0));
     }
 
     /// `HIGH_1080P` with `byte` at `at`.
@@ -263,7 +209,7 @@ mod tests {
         assert_eq!(refused(&[1, 100, 0, 40, 255, 0xE1, 0, 0, 0]), H264Error::NotParameterSet { offset: 8 });
         assert!(matches!(refused(&changed(12, 0)), H264Error::ParameterSet { offset: 8, .. }));
         let cut = refused(&HIGH_1080P[..20]);
-        assert_eq!(cut, H264Error::Truncated { offset: 8, field: "sequenceParameterSetNALUnit" });
+        assert_eq!(cut, H264Error::Truncated(Cut { offset: 8, field: "sequenceParameterSetNALUnit" }));
         let message =
             "the AVC configuration record ends inside sequenceParameterSetNALUnit, which begins at byte 8";
         assert_eq!(cut.to_string(), message);
@@ -282,7 +228,7 @@ mod tests {
         let picture_sets_end = HIGH_1080P.len() - 4;
         for length in 0..picture_sets_end {
             let cut = read_configuration(&HIGH_1080P[..length]);
-            assert!(matches!(cut, Err(H264Error::Truncated { offset, .. }) if offset <= length), "{length}");
+            assert!(matches!(cut, Err(H264Error::Truncated(cut)) if cut.offset <= length), "{length}");
         }
         assert!(read_configuration(&HIGH_1080P[..picture_sets_end]).is_ok());
     }

@@ -4,10 +4,11 @@
 //! (how FLV and MP4 carry them). Whether a configuration has changed is decided by its bytes, not here.
 
 mod configuration;
+mod parameter_set;
 mod random_access;
 
 pub use configuration::{H264Error, read_configuration};
-pub use random_access::{RandomAccess, contains_slice, random_access};
+pub use random_access::{contains_slice, random_access};
 
 /// `nal_unit_type` (ISO/IEC 14496-10 table 7-1), as far as it matters here.
 mod nal_type {
@@ -26,11 +27,4 @@ mod nal_type {
 /// The type in a NAL unit's first byte; `None` for an empty one.
 fn nal_type(nal: &[u8]) -> Option<u8> {
     nal.first().map(|header| header & 0x1F)
-}
-
-/// Without the zero bytes behind it. Senders pad with them; inside a NAL unit three zeros in a row are an error
-/// (§7.4.1), so `h264-reader` would refuse the whole.
-fn without_padding(nal: &[u8]) -> &[u8] {
-    let end = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    &nal[..end]
 }

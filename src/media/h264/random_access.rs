@@ -3,30 +3,16 @@
 //! It runs on each access unit of each stream, so it looks at no more than NAL headers and SEI, and only up to the first slice:
 //! what comes before the first slice is all that can say (ISO/IEC 14496-10 §7.4.1.2.3, SEI precedes the primary coded picture).
 
-use std::io::BufRead;
+use crate::media::bits::Bits;
+use crate::media::nal::{NalUnits, SeiMessages, unescaped};
+use crate::media::video::RandomAccess;
 
-use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
-
-use super::{nal_type, without_padding};
+use super::nal_type;
 
 /// `payloadType` of the recovery point SEI message (§D.1.1).
 const RECOVERY_POINT: usize = 6;
 /// `recovery_frame_cnt` is below `MaxFrameNum`, which is 2^16 at most (§D.2.8, §7.4.2.1.1).
 const MAX_RECOVERY_FRAME_COUNT: u32 = 0xFFFF;
-
-/// Whether decoding can begin at an access unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RandomAccess {
-    /// At an IDR picture: what comes after refers to nothing before.
-    Idr,
-    /// At a recovery point SEI (§D.2.8): an open GOP's I picture, or the start of an intra refresh.
-    RecoveryPoint {
-        /// Frames from here on until pictures are right; 0 for an open GOP.
-        recovery_frame_count: u32,
-    },
-    /// Not here, or there is no picture at all.
-    None,
-}
 
 /// Whether decoding can begin at this access unit. A NAL unit that is cut still counts by its header; what cannot be read is
 /// passed over.
@@ -60,72 +46,19 @@ pub fn contains_slice(access_unit: &[u8], nal_length_bytes: u8) -> bool {
         .any(|nal| nal_type(nal).is_some_and(|nal_type| (SLICE..=IDR_SLICE).contains(&nal_type)))
 }
 
-/// NAL units, each behind its length (ISO/IEC 14496-15 §5.2.3). One whose length goes beyond the access unit is cut there.
-struct NalUnits<'a> {
-    rest: &'a [u8],
-    length_bytes: usize,
-}
-
-impl<'a> NalUnits<'a> {
-    /// A width of lengths other than 1 to 4 bytes is taken for the nearest: with 0 the walk would not end.
-    fn new(access_unit: &'a [u8], nal_length_bytes: u8) -> Self {
-        Self { rest: access_unit, length_bytes: usize::from(nal_length_bytes.clamp(1, 4)) }
-    }
-}
-
-impl<'a> Iterator for NalUnits<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.rest.split_at_checked(self.length_bytes)?;
-        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        let (nal, rest) = rest.split_at(length.min(rest.len()));
-        self.rest = rest;
-        Some(nal)
-    }
-}
-
 /// `recovery_frame_cnt` of the first recovery point message in an SEI NAL unit (§7.3.2.3.1, §D.1.8).
 fn recovery_frame_count(sei: &[u8]) -> Option<u32> {
-    let mut messages = ByteReader::skipping_h264_header(without_padding(sei));
-    loop {
-        let payload_type = read_sum(&mut messages)?;
-        let payload_size = read_sum(&mut messages)?;
-        if payload_type == RECOVERY_POINT {
-            let count = BitReader::new(messages).read_ue("recovery_frame_cnt").ok()?;
-            return (count <= MAX_RECOVERY_FRAME_COUNT).then_some(count);
-        }
-        skip(&mut messages, payload_size)?;
-    }
-}
-
-/// A type or size of an SEI message: a sum of bytes, of which all but the last are 255. It cannot overflow, as no access
-/// unit holds 2^56 bytes.
-fn read_sum(bytes: &mut impl BufRead) -> Option<usize> {
-    let mut sum = 0;
-    loop {
-        let byte = *bytes.fill_buf().ok()?.first()?;
-        bytes.consume(1);
-        sum += usize::from(byte);
-        if byte != 0xFF {
-            return Some(sum);
-        }
-    }
-}
-
-/// Passes over `count` bytes; `None` if there are fewer.
-fn skip(bytes: &mut impl BufRead, mut count: usize) -> Option<()> {
-    while count > 0 {
-        let step = bytes.fill_buf().ok().filter(|rest| !rest.is_empty())?.len().min(count);
-        bytes.consume(step);
-        count -= step;
-    }
-    Some(())
+    let plain = unescaped(sei);
+    let mut messages = SeiMessages::new(plain.get(1..)?);
+    let (_, payload) = messages.find(|(payload_type, _)| *payload_type == RECOVERY_POINT)?;
+    let count = Bits::new(payload).ue("recovery_frame_cnt").ok()?;
+    (count <= MAX_RECOVERY_FRAME_COUNT).then_some(count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::nal::joined;
     use proptest::prelude::*;
 
     const RECOVERY_AT_ONCE: RandomAccess = RandomAccess::RecoveryPoint { recovery_frame_count: 0 };
@@ -134,17 +67,6 @@ mod tests {
     const SLICE: &[u8] = &[0x41, 0x9A];
     const IDR: &[u8] = &[0x65, 0x88];
     const SPS: &[u8] = &[0x67, 0x42];
-
-    /// The NAL units, each behind its length.
-    fn joined(nals: &[impl AsRef<[u8]>], nal_length_bytes: u8) -> Vec<u8> {
-        let mut access_unit = Vec::new();
-        for nal in nals.iter().map(AsRef::as_ref) {
-            let length = u32::try_from(nal.len()).unwrap().to_be_bytes();
-            access_unit.extend_from_slice(&length[4 - usize::from(nal_length_bytes)..]);
-            access_unit.extend_from_slice(nal);
-        }
-        access_unit
-    }
 
     #[track_caller]
     fn check(nals: &[&[u8]], expected: RandomAccess) {
@@ -237,16 +159,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn units_come_back_as_they_were_joined(
-            nals in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
-            nal_length_bytes in prop::sample::select(vec![1u8, 2, 4]),
-        ) {
-            let access_unit = joined(&nals, nal_length_bytes);
-            let found: Vec<&[u8]> = NalUnits::new(&access_unit, nal_length_bytes).collect();
-            prop_assert_eq!(found, nals);
-        }
-
         #[test]
         fn arbitrary_bytes_never_panic_or_loop(access_unit in prop::collection::vec(any::<u8>(), 0..300), width: u8) {
             let found = random_access(&access_unit, width);
