@@ -1,11 +1,27 @@
-//! What an FFmpeg can do: whether it is new enough, and how an encoder proves that it really encodes.
+//! What an FFmpeg can do: whether it is new enough, what it reads from FLV, and how an encoder proves that it really encodes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::args::{self, Encoder};
+use crate::media::track::{AudioCodec, VideoCodec};
 
-/// The oldest release that headgate runs with.
-const OLDEST_RELEASE: (u32, u32) = (5, 1);
-/// The version of libavutil that came with it, for builds from git, which have no number (`N-112233-g0123abc`).
-const OLDEST_LIBAVUTIL: (u32, u32) = (57, 28);
+/// A release of FFmpeg that brought something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Release {
+    /// Major and minor.
+    number: (u32, u32),
+    /// The version of libavutil that came with it, for builds from git, which have no number (`N-112233-g0123abc`).
+    libavutil: (u32, u32),
+}
+
+/// The oldest release that headgate runs with. Its FLV demuxer knows Adobe's own bodies only.
+const OLDEST: Release = Release { number: (5, 1), libavutil: (57, 28) };
+/// The first whose FLV demuxer reads HEVC, AV1 and VP9 by their `FourCC` (libavformat/flvdec.c, July 2023).
+const ENHANCED_VIDEO: Release = Release { number: (6, 1), libavutil: (58, 29) };
+/// The first that reads Enhanced RTMP v2's audio, and H.264 by its `FourCC` (libavformat/flvdec.c, December 2024).
+const ENHANCED_V2: Release = Release { number: (8, 0), libavutil: (60, 8) };
 
 /// The longest version text that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 64;
@@ -21,30 +37,181 @@ pub enum CapabilityError {
     TooOld(String),
 }
 
-/// The version in the answer to `ffmpeg -version`, for example `5.1.9-0+deb12u1`.
+/// What FFmpeg says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Its version as it prints it, for example `5.1.9-0+deb12u1`.
+    pub version: String,
+    /// What it reads from FLV.
+    pub reads: Vec<Carriage>,
+}
+
+/// Reads the answer to `ffmpeg -version`.
 ///
 /// # Errors
 /// When the answer is not FFmpeg's, or of one that is too old.
-pub fn version(answer: &str) -> Result<String, CapabilityError> {
+pub fn read(answer: &str) -> Result<Build, CapabilityError> {
     let text = answer.strip_prefix("ffmpeg version ").and_then(|rest| rest.split_whitespace().next());
     let text: String = text.ok_or(CapabilityError::NotFfmpeg)?.chars().take(MAX_TEXT_CHARS).collect();
-    let new_enough = match release(&text) {
-        Some(release) => release >= OLDEST_RELEASE,
-        None => answer.lines().find_map(libavutil).ok_or(CapabilityError::NotFfmpeg)? >= OLDEST_LIBAVUTIL,
+    let number = release(&text);
+    let libavutil = answer.lines().find_map(libavutil);
+    if number.is_none() && libavutil.is_none() {
+        return Err(CapabilityError::NotFfmpeg);
+    }
+    let has = |release: Release| match number {
+        Some(number) => number >= release.number,
+        None => libavutil >= Some(release.libavutil),
     };
-    if new_enough { Ok(text) } else { Err(CapabilityError::TooOld(text)) }
+    if !has(OLDEST) {
+        return Err(CapabilityError::TooOld(text));
+    }
+    let reads = Carriage::ALL.iter().copied().filter(|carriage| has(carriage.since())).collect();
+    Ok(Build { version: text, reads })
 }
 
-/// Major and minor of a release: `5.1.9-0+deb12u1`, `n9.0.2-17-g2a571b6068`.
+/// Major and minor of a release: `5.1.9-0+deb12u1`, `n9.0.2-17-g2a571b6068`. A build from git has none, nor has one that is
+/// named by its date (`2023-11-05-git-44a0148fad`).
 fn release(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.strip_prefix('n').unwrap_or(text).split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    let (major, rest) = text.strip_prefix('n').unwrap_or(text).split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Major and minor of a line as `libavutil      57. 28.100 / 57. 28.100`.
 fn libavutil(line: &str) -> Option<(u32, u32)> {
     let mut numbers = line.strip_prefix("libavutil")?.split(['.', '/']).map(|number| number.trim().parse());
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Whose bodies a track is sent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// FLV 10.1's own (E.4.2.1, E.4.3.1).
+    Plain,
+    /// Enhanced RTMP's, with the codec in four characters.
+    Enhanced,
+}
+
+/// How a track lies in FLV: its codec, and for those that FLV has names for of its own whether it is Enhanced RTMP's
+/// `FourCC` that names it. An FFmpeg reads a carriage or it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carriage {
+    /// H.264.
+    H264,
+    /// H.264 as `avc1`.
+    EnhancedH264,
+    /// HEVC.
+    Hevc,
+    /// AV1.
+    Av1,
+    /// VP9.
+    Vp9,
+    /// AAC.
+    Aac,
+    /// AAC as `mp4a`.
+    EnhancedAac,
+    /// MP3.
+    Mp3,
+    /// MP3 as `.mp3`.
+    EnhancedMp3,
+    /// Opus.
+    Opus,
+    /// FLAC.
+    Flac,
+    /// AC-3.
+    Ac3,
+    /// E-AC-3.
+    Eac3,
+}
+
+impl Carriage {
+    /// Every carriage there is.
+    pub const ALL: &'static [Carriage] = &[
+        Self::H264,
+        Self::EnhancedH264,
+        Self::Hevc,
+        Self::Av1,
+        Self::Vp9,
+        Self::Aac,
+        Self::EnhancedAac,
+        Self::Mp3,
+        Self::EnhancedMp3,
+        Self::Opus,
+        Self::Flac,
+        Self::Ac3,
+        Self::Eac3,
+    ];
+
+    /// Of a video track.
+    #[must_use]
+    pub fn of_video(codec: VideoCodec, form: Form) -> Self {
+        match (codec, form) {
+            (VideoCodec::H264, Form::Plain) => Self::H264,
+            (VideoCodec::H264, Form::Enhanced) => Self::EnhancedH264,
+            (VideoCodec::Hevc, _) => Self::Hevc,
+            (VideoCodec::Av1, _) => Self::Av1,
+            (VideoCodec::Vp9, _) => Self::Vp9,
+        }
+    }
+
+    /// Of an audio track.
+    #[must_use]
+    pub fn of_audio(codec: AudioCodec, form: Form) -> Self {
+        match (codec, form) {
+            (AudioCodec::Aac, Form::Plain) => Self::Aac,
+            (AudioCodec::Aac, Form::Enhanced) => Self::EnhancedAac,
+            (AudioCodec::Mp3, Form::Plain) => Self::Mp3,
+            (AudioCodec::Mp3, Form::Enhanced) => Self::EnhancedMp3,
+            (AudioCodec::Opus, _) => Self::Opus,
+            (AudioCodec::Flac, _) => Self::Flac,
+            (AudioCodec::Ac3, _) => Self::Ac3,
+            (AudioCodec::Eac3, _) => Self::Eac3,
+        }
+    }
+
+    /// Major and minor of the first FFmpeg that reads it.
+    #[must_use]
+    pub fn since_release(self) -> (u32, u32) {
+        self.since().number
+    }
+
+    /// The table: what FFmpeg's FLV demuxer learnt, and when. Each codec was read by FFmpeg 9.0.2, and those of
+    /// [`OLDEST`] alone by 5.1.9.
+    fn since(self) -> Release {
+        match self {
+            Self::H264 | Self::Aac | Self::Mp3 => OLDEST,
+            Self::Hevc | Self::Av1 | Self::Vp9 => ENHANCED_VIDEO,
+            Self::EnhancedH264
+            | Self::EnhancedAac
+            | Self::EnhancedMp3
+            | Self::Opus
+            | Self::Flac
+            | Self::Ac3
+            | Self::Eac3 => ENHANCED_V2,
+        }
+    }
+}
+
+/// For people: `hevc`, or `h264 as "avc1"`.
+impl fmt::Display for Carriage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::H264 => "h264",
+            Self::EnhancedH264 => "h264 as \"avc1\"",
+            Self::Hevc => "hevc",
+            Self::Av1 => "av1",
+            Self::Vp9 => "vp9",
+            Self::Aac => "aac",
+            Self::EnhancedAac => "aac as \"mp4a\"",
+            Self::Mp3 => "mp3",
+            Self::EnhancedMp3 => "mp3 as \".mp3\"",
+            Self::Opus => "opus",
+            Self::Flac => "flac",
+            Self::Ac3 => "ac3",
+            Self::Eac3 => "eac3",
+        })
+    }
 }
 
 /// Arguments with which FFmpeg encodes a few pictures to its standard output, with the flags that an attempt uses: an
@@ -72,7 +239,57 @@ mod tests {
         let answer = format!(
             "{first_line} Copyright (c) 2000-2026 the FFmpeg developers\nbuilt with gcc 12\nlibavutil      {libavutil}\n"
         );
-        assert_eq!(version(&answer), expected.map(str::to_owned), "{first_line}");
+        let version = read(&answer).map(|build| build.version);
+        assert_eq!(version, expected.map(str::to_owned), "{first_line}");
+    }
+
+    /// Expects what the FFmpeg of this version reads beyond H.264, AAC and MP3 as FLV itself names them.
+    #[track_caller]
+    fn check_reads(version: &str, libavutil: &str, expected: &str) {
+        let answer =
+            format!("ffmpeg version {version} Copyright\nlibavutil      {libavutil} / {libavutil}\n");
+        let reads = read(&answer).expect("new enough").reads;
+        let plain = [Carriage::H264, Carriage::Aac, Carriage::Mp3];
+        assert!(plain.iter().all(|carriage| reads.contains(carriage)), "{version}: {reads:?}");
+        let more = reads.iter().filter(|carriage| !plain.contains(carriage));
+        assert_eq!(more.map(ToString::to_string).collect::<Vec<_>>().join(", "), expected, "{version}");
+    }
+
+    #[test]
+    fn what_is_read_from_flv_grew_with_6_1_and_8_0() {
+        let video = "hevc, av1, vp9";
+        let all = "h264 as \"avc1\", hevc, av1, vp9, aac as \"mp4a\", mp3 as \".mp3\", opus, flac, ac3, eac3";
+        check_reads("5.1.9-0+deb12u1", "57. 28.100", "");
+        check_reads("6.0.1", "58.  2.100", "");
+        check_reads("6.1", "58. 29.100", video);
+        check_reads("n7.1-62-gb168ed9b14", "59. 39.100", video);
+        check_reads("8.0", "60.  8.100", all);
+        check_reads("n9.0.2-17-g2a571b6068-20260930", "61.  1.102", all);
+    }
+
+    #[test]
+    fn a_build_from_git_is_judged_by_its_libavutil() {
+        check_reads("N-112233-g0123abc", "58. 14.100", "");
+        check_reads("N-113007-g8d24a28d06", "58. 32.100", "hevc, av1, vp9");
+        check_reads("2023-03-05-git-912ac82a3c-full_build-www.gyan.dev", "58.  3.100", "");
+        check_reads("2023-12-20-git-12345678ab", "58. 34.100", "hevc, av1, vp9");
+    }
+
+    #[test]
+    fn a_carriage_is_named_by_codec_and_form() {
+        use {AudioCodec as A, VideoCodec as V};
+        let video = |codec, form| Carriage::of_video(codec, form).to_string();
+        let audio = |codec, form| Carriage::of_audio(codec, form).to_string();
+        assert_eq!(video(V::H264, Form::Plain), "h264");
+        assert_eq!(video(V::H264, Form::Enhanced), "h264 as \"avc1\"");
+        assert_eq!(
+            [V::Hevc, V::Av1, V::Vp9].map(|codec| video(codec, Form::Enhanced)),
+            ["hevc", "av1", "vp9"]
+        );
+        assert_eq!([A::Aac, A::Mp3].map(|codec| audio(codec, Form::Plain)), ["aac", "mp3"]);
+        let enhanced =
+            [A::Aac, A::Mp3, A::Opus, A::Flac, A::Ac3, A::Eac3].map(|codec| audio(codec, Form::Enhanced));
+        assert_eq!(enhanced, ["aac as \"mp4a\"", "mp3 as \".mp3\"", "opus", "flac", "ac3", "eac3"]);
     }
 
     #[test]
@@ -106,8 +323,8 @@ mod tests {
     fn another_program_is_no_ffmpeg() {
         check("GNU bash, version 5.2.15", "57. 28.100", Err(CapabilityError::NotFfmpeg));
         check("ffmpeg version N-112233-g0123abc", "unknown", Err(CapabilityError::NotFfmpeg));
-        assert_eq!(version(""), Err(CapabilityError::NotFfmpeg));
-        assert_eq!(version("ffmpeg version "), Err(CapabilityError::NotFfmpeg));
+        assert_eq!(read(""), Err(CapabilityError::NotFfmpeg));
+        assert_eq!(read("ffmpeg version "), Err(CapabilityError::NotFfmpeg));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::process;
 use crate::ffmpeg::args::Encoder;
-use crate::ffmpeg::capability;
+use crate::ffmpeg::capability::{self, Carriage};
 use crate::ffmpeg::diagnosis::Exit;
 
 /// How long FFmpeg may take to say its version.
@@ -20,6 +20,8 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Ability {
     /// Its version as it prints it.
     pub(super) version: String,
+    /// What it reads from FLV.
+    pub(super) reads: Vec<Carriage>,
     /// Encoders that encoded a picture.
     pub(super) encoders: Vec<Encoder>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Ability {
 /// # Errors
 /// When it cannot be started, is no FFmpeg, or is too old.
 pub(super) async fn probe(ffmpeg: &Path) -> anyhow::Result<Ability> {
-    let version = version(ffmpeg).await?;
+    let capability::Build { version, reads } = build(ffmpeg).await?;
     let mut encoders = Vec::new();
     for &encoder in Encoder::ALL {
         if encodes(ffmpeg, encoder).await {
@@ -38,14 +40,14 @@ pub(super) async fn probe(ffmpeg: &Path) -> anyhow::Result<Ability> {
             tracing::debug!(encoder = encoder.name(), "not in this FFmpeg, or it does not work here");
         }
     }
-    Ok(Ability { version, encoders })
+    Ok(Ability { version, reads, encoders })
 }
 
-/// Asks `ffmpeg` for its version.
+/// Asks `ffmpeg` what it is.
 ///
 /// # Errors
 /// When it cannot be started, is no FFmpeg, or is too old.
-pub(super) async fn version(ffmpeg: &Path) -> anyhow::Result<String> {
+pub(super) async fn build(ffmpeg: &Path) -> anyhow::Result<capability::Build> {
     let shown = ffmpeg.display();
     let (exit, answer) = process::answer(ffmpeg, &["-version".to_owned()], VERSION_TIMEOUT)
         .await
@@ -53,7 +55,7 @@ pub(super) async fn version(ffmpeg: &Path) -> anyhow::Result<String> {
     if exit != Exit::Code(0) {
         bail!("FFmpeg ({shown}) does not say its version: {exit:?}");
     }
-    capability::version(&String::from_utf8_lossy(&answer))
+    capability::read(&String::from_utf8_lossy(&answer))
         .with_context(|| format!("FFmpeg ({shown}) cannot be used"))
 }
 
@@ -75,6 +77,11 @@ mod tests {
     async fn the_ffmpeg_at_hand_encodes_h264() {
         let ability = probe(Path::new("ffmpeg")).await.unwrap();
         assert_eq!(ability.encoders, [Encoder::Libx264]);
+        assert!(
+            [Carriage::H264, Carriage::Aac, Carriage::Mp3]
+                .iter()
+                .all(|wanted| ability.reads.contains(wanted))
+        );
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ pub struct NodeSettings {
 /// # Errors
 /// When it is missing, is none, or is older than 5.1.
 pub async fn check(ffmpeg: &Path) -> anyhow::Result<()> {
-    ability::version(ffmpeg).await.map(drop)
+    ability::build(ffmpeg).await.map(drop)
 }
 
 /// Has the kernel kill the child that `command` starts when this process dies. To be started from async code, not from
@@ -80,6 +80,7 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
         tags: settings.tags,
         ffmpeg_version: ability.version,
         encoders,
+        reads: ability.reads,
         capacity: load::capacity(settings.slots),
     };
     let mut slots =

@@ -1,6 +1,7 @@
 //! Demand: what a node must have to run an attempt.
 
 use crate::base::names::Name;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{Ladder, VideoOutput};
 
 /// What one lease needs, and which nodes it had better not get.
@@ -9,6 +10,8 @@ pub struct Demand {
     /// For each rendition that is encoded, FFmpeg's names of the encoders that would do: the node must have at least
     /// one of them. A copied rendition needs none and is not listed.
     pub encoders: Vec<EncoderDemand>,
+    /// What the node's FFmpeg must read from FLV, all of it.
+    pub reads: Vec<Carriage>,
     /// Nodes that may not get it whatever happens, for example the one that it is moved away from.
     pub exclude: Vec<Name>,
     /// Nodes that get it only if no other is feasible, for example the one where the last attempt failed: with a
@@ -26,7 +29,7 @@ pub struct EncoderDemand {
 }
 
 impl Demand {
-    /// What `ladder` needs, anywhere.
+    /// What `ladder` needs, anywhere, of whatever source.
     #[must_use]
     pub fn of(ladder: &Ladder) -> Self {
         let encoders = ladder.renditions.iter().filter_map(|rendition| match &rendition.video {

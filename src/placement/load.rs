@@ -43,7 +43,7 @@ pub enum ReportError {
     TooManyLeases(usize),
 }
 
-/// A node's description with its capacity clamped, encoders sorted and repetitions removed.
+/// A node's description with its capacity clamped, lists sorted and repetitions removed.
 ///
 /// # Errors
 /// When a list or text is out of bounds.
@@ -65,6 +65,9 @@ pub fn bounded_hello(mut hello: NodeHello) -> Result<NodeHello, ReportError> {
     hello.tags.dedup();
     hello.encoders.sort();
     hello.encoders.dedup();
+    // There are few kinds, but a list may name one a thousand times.
+    hello.reads.sort();
+    hello.reads.dedup();
     hello.capacity = bounded_capacity(hello.capacity);
     Ok(hello)
 }
@@ -104,6 +107,7 @@ fn bounded_load(load: Load, capacity: Capacity) -> Load {
 mod tests {
     use super::*;
     use crate::base::names::Name;
+    use crate::ffmpeg::capability::Carriage;
     use crate::wire::message::LeaseId;
     use proptest::prelude::*;
 
@@ -113,6 +117,7 @@ mod tests {
             tags: Vec::new(),
             ffmpeg_version: "5.1.9-0+deb12u1".into(),
             encoders: vec!["libx264".into(), "aac".into()],
+            reads: vec![Carriage::Mp3, Carriage::H264, Carriage::Mp3],
             capacity: Capacity { cores: 4, memory: 8 << 30, slots: 8 },
         }
     }
@@ -146,6 +151,7 @@ mod tests {
         let expected = Capacity { cores: MAX_CORES, memory: MAX_MEMORY_BYTES, slots: MAX_SLOTS };
         assert_eq!(bounded.capacity, expected);
         assert_eq!(bounded.encoders, ["aac", "libx264"]);
+        assert_eq!(bounded.reads, [Carriage::H264, Carriage::Mp3]);
     }
 
     fn check_cpu(cpu: f64, expected: f64) {

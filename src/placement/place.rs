@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::demand::Demand;
 use crate::base::names::Name;
+use crate::base::reason::Reason;
+use crate::ffmpeg::capability::Carriage;
 
 /// How a node stands with the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +37,10 @@ pub struct NodeView<'a> {
     pub leases: u32,
     /// FFmpeg's names of the encoders that work there.
     pub encoders: &'a [String],
+    /// FFmpeg's version there, for the explanation.
+    pub ffmpeg_version: &'a str,
+    /// What that FFmpeg reads from FLV.
+    pub reads: &'a [Carriage],
 }
 
 /// The node that was chosen, and why.
@@ -51,6 +57,20 @@ pub struct Choice {
 pub struct Refusal {
     /// What each node lacks; nothing in it is feasible.
     pub explanation: Explanation,
+    /// What no node can read: to wait for room would be in vain. `None` as long as some node that is known can read the
+    /// input, whatever keeps it from taking the demand now, and while no node is alive.
+    pub unreadable: Option<Carriage>,
+}
+
+impl Refusal {
+    /// The reason of the closed set.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self.unreadable {
+            Some(_) => Reason::UnsupportedCodec,
+            None => Reason::NoNode,
+        }
+    }
 }
 
 /// Every node that was looked at.
@@ -93,6 +113,13 @@ pub enum Constraint {
     },
     /// Not to be excluded by the demand.
     NotExcluded,
+    /// To have an FFmpeg that reads the input.
+    Read {
+        /// The first part of the input that it does not read.
+        carriage: Carriage,
+        /// The version that it has.
+        ffmpeg: String,
+    },
     /// To have a free slot.
     FreeSlot {
         /// Slots it has, all taken.
@@ -116,7 +143,7 @@ pub enum Constraint {
 pub fn place(nodes: &[NodeView<'_>], demand: &Demand, seed: u64) -> Result<Choice, Refusal> {
     let explanation = explain(nodes, demand);
     let Some(best) = explanation.feasible.first() else {
-        return Err(Refusal { explanation });
+        return Err(Refusal { explanation, unreadable: unreadable(nodes, demand) });
     };
     let tied = explanation.feasible.iter().take_while(|other| other.rank().cmp(&best.rank()).is_eq()).count();
     let drawn = usize::try_from(seed % tied.max(1) as u64).unwrap_or_default();
@@ -143,12 +170,31 @@ fn explain(nodes: &[NodeView<'_>], demand: &Demand) -> Explanation {
     explanation
 }
 
+/// What keeps every node that is known from reading the input. A suspect, leaving or lost one that reads it counts too: it
+/// may come back, or what it is replaced by.
+fn unreadable(nodes: &[NodeView<'_>], demand: &Demand) -> Option<Carriage> {
+    let allowed = || nodes.iter().filter(|node| !demand.exclude.contains(node.name));
+    let nobody = allowed().all(|node| unread(node, demand).is_some());
+    let anybody_alive = allowed().any(|node| node.state == NodeState::Alive);
+    // Whoever reads the newest part reads the others too, so this is what to ask for.
+    let newest = demand.reads.iter().copied().max_by_key(|carriage| carriage.since_release());
+    newest.filter(|_| nobody && anybody_alive)
+}
+
+/// The first part of the input that a node's FFmpeg does not read.
+fn unread(node: &NodeView<'_>, demand: &Demand) -> Option<Carriage> {
+    demand.reads.iter().copied().find(|carriage| !node.reads.contains(carriage))
+}
+
 fn failed_constraint(node: &NodeView<'_>, demand: &Demand) -> Option<Constraint> {
     if node.state != NodeState::Alive {
         return Some(Constraint::Alive { state: node.state });
     }
     if demand.exclude.contains(node.name) {
         return Some(Constraint::NotExcluded);
+    }
+    if let Some(carriage) = unread(node, demand) {
+        return Some(Constraint::Read { carriage, ffmpeg: node.ffmpeg_version.to_owned() });
     }
     if node.leases >= node.slots {
         return Some(Constraint::FreeSlot { slots: node.slots });
@@ -175,6 +221,13 @@ impl fmt::Display for Constraint {
             Self::Alive { state: NodeState::Draining } => f.write_str("is draining"),
             Self::Alive { state: NodeState::Lost } => f.write_str("is lost"),
             Self::NotExcluded => f.write_str("is excluded"),
+            Self::Read { carriage, ffmpeg } => {
+                let (major, minor) = carriage.since_release();
+                write!(
+                    f,
+                    "has FFmpeg {ffmpeg}, which does not read {carriage} from FLV ({major}.{minor} does)"
+                )
+            }
             Self::FreeSlot { slots } => write!(f, "has all {slots} slots taken"),
             Self::Encoder { rendition, any_of } => {
                 write!(f, "has no encoder for {rendition} ({})", any_of.join(", "))
@@ -191,6 +244,13 @@ impl fmt::Display for Refusal {
         let left_out = &self.explanation.left_out;
         if left_out.is_empty() {
             return f.write_str("no node has joined");
+        }
+        if let Some(carriage) = self.unreadable {
+            let (major, minor) = carriage.since_release();
+            return write!(
+                f,
+                "no node can read {carriage} from FLV: FFmpeg {major}.{minor} or later is needed"
+            );
         }
         f.write_str("no node will do: ")?;
         for (at, LeftOut { node, constraint }) in left_out.iter().take(NAMED_IN_TEXT).enumerate() {

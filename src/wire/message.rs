@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 pub use crate::ffmpeg::attempt::AttemptSpec;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::Output;
 pub use crate::media::fragment::Fragment;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, VideoConfiguration};
 
 /// Version of this protocol. Sides with different versions do not talk.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 /// The protocol's name in the HTTP `Upgrade` header.
 pub const UPGRADE: &str = "headgate-fleet";
 /// Path of a node's control connection on the fleet port.
@@ -88,6 +89,8 @@ pub struct NodeHello {
     pub ffmpeg_version: String,
     /// Encoders that really encoded a frame.
     pub encoders: Vec<String>,
+    /// What its FFmpeg reads from FLV.
+    pub reads: Vec<Carriage>,
     /// What it has.
     pub capacity: Capacity,
 }

@@ -14,6 +14,7 @@ use super::*;
 use crate::base::names::StreamName;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::attempt::AttemptSpec;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 use crate::wire::message::{
@@ -50,6 +51,7 @@ async fn node() -> Node {
     let (hello, control) = proxy.control().await;
     assert_eq!((hello.name.as_str(), hello.capacity.slots), ("n1", 1));
     assert_eq!(hello.encoders, ["libx264"]);
+    assert!(hello.reads.contains(&Carriage::H264), "{:?}", hello.reads);
     Node { proxy, control, stop, running }
 }
 

@@ -113,6 +113,8 @@ impl Member {
             slots: self.hello.capacity.slots,
             leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
             encoders: &self.hello.encoders,
+            ffmpeg_version: &self.hello.ffmpeg_version,
+            reads: &self.hello.reads,
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Fleet;
 use super::member::Member;
 use crate::base::names::Name;
+use crate::ffmpeg::capability::Carriage;
 use crate::placement::place::NodeState;
 use crate::wire::message::{Capacity, LeaseId, Load};
 
@@ -68,6 +69,9 @@ pub struct NodeSnapshot {
     pub ffmpeg_version: String,
     /// Encoders that work there, sorted.
     pub encoders: Vec<String>,
+    /// What its FFmpeg reads from FLV: codecs by their names, and `enhanced_` before those that FLV itself has a name for
+    /// where Enhanced RTMP's `FourCC` names them.
+    pub reads: Vec<Carriage>,
     /// Milliseconds since it was last heard.
     pub heartbeat_age_ms: u64,
     /// What it measured last.
@@ -127,6 +131,7 @@ impl NodeSnapshot {
             tags: hello.tags.clone(),
             ffmpeg_version: hello.ffmpeg_version.clone(),
             encoders: hello.encoders.clone(),
+            reads: hello.reads.clone(),
             heartbeat_age_ms: u64::try_from(member.silence(now).as_millis()).unwrap_or(u64::MAX),
             load: member.load(),
             capacity: hello.capacity,

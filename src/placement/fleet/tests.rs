@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::clock;
+use crate::ffmpeg::capability::Carriage;
 use crate::placement::load::MAX_TAGS;
 use crate::wire::message::{Capacity, Load};
 
@@ -17,6 +18,7 @@ fn hello(node: &str, slots: u32) -> NodeHello {
         tags: Vec::new(),
         ffmpeg_version: "9.0.2".into(),
         encoders: vec!["libx264".into()],
+        reads: vec![Carriage::Aac, Carriage::H264],
         capacity: Capacity { cores: 4, memory: 1 << 30, slots },
     }
 }
@@ -293,7 +295,7 @@ fn the_snapshot_has_the_fields_of_the_contract() {
         "fleet": { "nodes": 1, "alive": 1, "draining": 0, "queue_length": 0, "capacity_cores": 4, "used_cores": 2.0 },
         "nodes": [{
             "id": "a", "name": "a", "state": "alive", "tags": [], "ffmpeg_version": "9.0.2",
-            "encoders": ["libx264"], "heartbeat_age_ms": 120, "load": { "cpu": 0.5, "memory": 1_048_576 },
+            "encoders": ["libx264"], "reads": ["h264", "aac"], "heartbeat_age_ms": 120, "load": { "cpu": 0.5, "memory": 1_048_576 },
             "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2 }, "reserved": { "slots": 1 },
             "leases": [1], "leases_reported": 0,
         }],

@@ -15,10 +15,13 @@ struct Node {
     leases: u32,
     slots: u32,
     encoders: Vec<String>,
+    ffmpeg: &'static str,
+    reads: Vec<Carriage>,
 }
 
 fn node(text: &str, leases: u32, slots: u32) -> Node {
-    Node { name: name(text), state: NodeState::Alive, leases, slots, encoders: vec!["libx264".into()] }
+    let (encoders, reads) = (vec!["libx264".into()], vec![Carriage::H264, Carriage::Aac]);
+    Node { name: name(text), state: NodeState::Alive, leases, slots, encoders, ffmpeg: "5.1.9", reads }
 }
 
 impl Node {
@@ -29,6 +32,8 @@ impl Node {
             slots: self.slots,
             leases: self.leases,
             encoders: &self.encoders,
+            ffmpeg_version: self.ffmpeg,
+            reads: &self.reads,
         }
     }
 }
@@ -69,6 +74,58 @@ fn each_rendition_needs_one_of_its_encoders() {
     let refusal = "no node will do: a has no encoder for 360p (h264_nvenc, libx265)";
     check(&[node("a", 0, 8)], &wants("libx265"), Err(refusal));
     check(&[node("a", 0, 8)], &Demand::default(), Ok("a"));
+}
+
+/// A node with an FFmpeg that reads HEVC as well.
+fn newer(text: &str, leases: u32, slots: u32) -> Node {
+    let reads = vec![Carriage::H264, Carriage::Aac, Carriage::Hevc];
+    Node { ffmpeg: "7.1", reads, ..node(text, leases, slots) }
+}
+
+fn hevc() -> Demand {
+    Demand { reads: vec![Carriage::Hevc, Carriage::Aac], ..wants("libx264") }
+}
+
+#[test]
+fn only_a_node_whose_ffmpeg_reads_the_input_gets_it() {
+    check(&[node("a", 0, 8), newer("b", 5, 8)], &hevc(), Ok("b"));
+    let plain = Demand { reads: vec![Carriage::H264, Carriage::Aac], ..wants("libx264") };
+    check(&[node("a", 0, 8), newer("b", 5, 8)], &plain, Ok("a"));
+    let refusal = "no node will do: a has FFmpeg 5.1.9, which does not read hevc from FLV (6.1 does), \
+                   b has all 8 slots taken";
+    check(&[node("a", 0, 8), newer("b", 8, 8)], &hevc(), Err(refusal));
+}
+
+/// Expects a demand for HEVC to be refused for this reason.
+#[track_caller]
+fn check_reason(nodes: &[Node], demand: &Demand, expected: Reason) {
+    let refusal = place(&views(nodes), demand, 0).expect_err("nothing is feasible");
+    assert_eq!(refusal.reason(), expected, "{refusal}");
+}
+
+#[test]
+fn what_no_node_can_read_is_not_waited_for() {
+    let text = "no node can read hevc from FLV: FFmpeg 6.1 or later is needed";
+    check(&[node("a", 0, 8), node("b", 8, 8)], &hevc(), Err(text));
+    check_reason(&[node("a", 0, 8), node("b", 8, 8)], &hevc(), Reason::UnsupportedCodec);
+    let excluded = Demand { exclude: vec![name("b")], ..hevc() };
+    check_reason(&[node("a", 0, 8), newer("b", 0, 8)], &excluded, Reason::UnsupportedCodec);
+    let both = Demand { reads: vec![Carriage::Hevc, Carriage::Opus], ..hevc() };
+    let text = "no node can read opus from FLV: FFmpeg 8.0 or later is needed";
+    check(&[node("a", 0, 8), newer("b", 0, 8)], &both, Err(text));
+}
+
+#[test]
+fn what_some_node_could_read_is_waited_for() {
+    for state in [NodeState::Suspect, NodeState::Draining, NodeState::Lost] {
+        let able = Node { state, ..newer("b", 0, 8) };
+        check_reason(&[node("a", 0, 8), able], &hevc(), Reason::NoNode);
+    }
+    check_reason(&[node("a", 0, 8), newer("b", 8, 8)], &hevc(), Reason::NoNode);
+    let no_encoder = Node { encoders: Vec::new(), ..newer("b", 0, 8) };
+    check_reason(&[node("a", 0, 8), no_encoder], &hevc(), Reason::NoNode);
+    check_reason(&[], &hevc(), Reason::NoNode);
+    check_reason(&[Node { state: NodeState::Lost, ..node("a", 0, 8) }], &hevc(), Reason::NoNode);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn node() -> NodeSnapshot {
         tags: Vec::new(),
         ffmpeg_version: "5.1.9".to_owned(),
         encoders: vec!["libx264".to_owned()],
+        reads: Vec::new(),
         heartbeat_age_ms: 40,
         load: Load { cpu: 0.5, memory: 1024 },
         capacity: Capacity { cores: 2, memory: 4096, slots: 4 },

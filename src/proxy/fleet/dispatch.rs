@@ -137,7 +137,7 @@ impl Dispatch {
         };
         let offer = match self.fleet.reserve(&request.demand, now) {
             Ok(offer) => offer,
-            Err(refusal) => return self.refuse(request, Reason::NoNode, refusal.to_string()),
+            Err(refusal) => return self.refuse(request, refusal.reason(), refusal.to_string()),
         };
         let spec = LeaseSpec {
             lease: offer.lease,

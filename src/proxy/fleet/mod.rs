@@ -94,7 +94,8 @@ pub enum LeaseEvent {
     Failed {
         /// The node that had it, if there was one.
         node: Option<Name>,
-        /// Why: [`Reason::NoNode`], [`Reason::HandshakeTimeout`] (the node did not connect for it),
+        /// Why: [`Reason::NoNode`], [`Reason::UnsupportedCodec`] (no node can read the input, so that it is of no use to ask
+        /// again), [`Reason::HandshakeTimeout`] (the node did not connect for it),
         /// [`Reason::NodeLost`], [`Reason::ProtocolViolation`], [`Reason::Superseded`] (given up by the stream),
         /// [`Reason::Shutdown`], or why the node refused it.
         reason: Reason,
@@ -112,7 +113,7 @@ pub struct FleetHandle {
 
 impl FleetHandle {
     /// Asks for a lease. The answer comes as events: [`LeaseEvent::Placed`], or [`LeaseEvent::Failed`] with
-    /// [`Reason::NoNode`] when no node will do. Never waits: the one who asks is the one who reads the events.
+    /// [`Reason::NoNode`] or [`Reason::UnsupportedCodec`] when no node will do. Never waits: the one who asks is the one who reads the events.
     ///
     /// # Errors
     /// In words, when the fleet's queue is full or the fleet has stopped. Then no event comes.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use self::fake_node::{FakeNode, Wire, request_head, respond};
 use super::*;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::Output;
 use crate::placement::place::NodeState;
 use crate::wire::message::{
@@ -60,6 +61,11 @@ impl Proxy {
     }
 
     fn try_ask(&self) -> Result<Stream, &'static str> {
+        self.try_ask_for(Vec::new())
+    }
+
+    /// Asks for a node whose FFmpeg reads these.
+    fn try_ask_for(&self, reads: Vec<Carriage>) -> Result<Stream, &'static str> {
         let (input, inputs) = mpsc::channel(16);
         let (sender, events) = mpsc::channel(16);
         let stream = StreamName {
@@ -67,7 +73,7 @@ impl Proxy {
             name: "demo".parse().expect("test name"),
         };
         let attempt = script::attempt();
-        let demand = Demand::of(&attempt.ladder);
+        let demand = Demand { reads, ..Demand::of(&attempt.ladder) };
         let request = LeaseRequest { stream, attempt, demand, input: inputs, events: sender };
         self.fleet.request(request)?;
         Ok(Stream { input: Some(input), events })
@@ -179,6 +185,17 @@ async fn a_lost_node_takes_its_leases_with_it() {
     let shown = proxy.shown(|shown| shown.nodes[0].state == NodeState::Lost).await;
     assert_eq!(shown.fleet.nodes, 0);
     proxy.ask().await.check_fails(Reason::NoNode).await;
+}
+
+#[tokio::test]
+async fn what_no_node_can_read_is_refused_for_that_reason() {
+    let (proxy, mut node) = Proxy::with_node().await;
+    let ask = |reads: &[Carriage]| proxy.try_ask_for(reads.to_vec()).expect("the fleet runs");
+    let detail = ask(&[Carriage::Hevc, Carriage::Aac]).check_fails(Reason::UnsupportedCodec).await;
+    assert_eq!(detail, "no node can read hevc from FLV: FFmpeg 6.1 or later is needed");
+    let mut stream = ask(&[Carriage::H264, Carriage::Aac]);
+    Stream::check_placed(stream.event().await.as_ref());
+    node.lease().await;
 }
 
 #[tokio::test]

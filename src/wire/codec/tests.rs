@@ -4,6 +4,7 @@ use super::*;
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
 use crate::wire::message::{
@@ -67,6 +68,7 @@ fn node_message() -> impl Strategy<Value = NodeMessage> {
                 tags,
                 ffmpeg_version: text.clone(),
                 encoders: vec![text],
+                reads: Carriage::ALL.iter().copied().take(cores as usize % 14).collect(),
                 capacity: Capacity { cores, memory, slots: cores },
             })
         },

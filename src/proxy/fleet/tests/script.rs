@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::units::Bitrate;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 use crate::media::track::{VideoCodec, VideoConfiguration};
@@ -64,6 +65,7 @@ pub(in super::super) fn hello(name: &str) -> NodeHello {
         tags: Vec::new(),
         ffmpeg_version: "5.1.9".into(),
         encoders: vec!["libx264".into()],
+        reads: vec![Carriage::H264, Carriage::Aac, Carriage::Mp3],
         capacity: Capacity { cores: 4, memory: 8 << 30, slots: 2 },
     }
 }
