@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
+use crate::media::track::AudioCodec;
 
 /// The most renditions a ladder may have.
 pub const MAX_RENDITIONS: usize = 16;
+/// What audio is encoded at that was to be copied and cannot be.
+const INSTEAD_OF_A_COPY: Bitrate = Bitrate::kilobits(128);
 
 /// All outputs of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,29 @@ pub struct Ladder {
     pub audio: AudioOutput,
     /// How much the encoder may hold back.
     pub latency: Latency,
+}
+
+impl Ladder {
+    /// The ladder for a source whose audio is of this codec. Only AAC is copied: HLS players play little else, so any
+    /// other audio is encoded where a copy is asked for.
+    #[must_use]
+    pub fn for_source(&self, audio: Option<AudioCodec>) -> Self {
+        let audio = match (self.audio, audio) {
+            (output @ AudioOutput::Aac { .. }, _) => output,
+            (AudioOutput::Copy, None | Some(AudioCodec::Aac)) => AudioOutput::Copy,
+            (
+                AudioOutput::Copy,
+                Some(
+                    AudioCodec::Mp3
+                    | AudioCodec::Opus
+                    | AudioCodec::Flac
+                    | AudioCodec::Ac3
+                    | AudioCodec::Eac3,
+                ),
+            ) => AudioOutput::Aac { bitrate: INSTEAD_OF_A_COPY },
+        };
+        Self { audio, ..self.clone() }
+    }
 }
 
 /// One video output.
@@ -51,7 +77,7 @@ pub enum VideoOutput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AudioOutput {
-    /// The source's access units, untouched.
+    /// The source's access units, untouched, if they are AAC; others are encoded ([`Ladder::for_source`]).
     Copy,
     /// AAC at 48 kHz stereo.
     Aac {
@@ -101,6 +127,26 @@ mod tests {
         let video = VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "veryfast".into() };
         check(&video, r#"{"h264":{"encoders":["libx264"],"preset":"veryfast"}}"#);
         check(&Latency::Low, r#""low""#);
+    }
+
+    #[track_caller]
+    fn check_audio(wanted: AudioOutput, source: Option<AudioCodec>, expected: AudioOutput) {
+        let ladder = Ladder { renditions: Vec::new(), audio: wanted, latency: Latency::Low };
+        let adapted = ladder.for_source(source);
+        assert_eq!(adapted, Ladder { audio: expected, ..ladder }, "{source:?}");
+    }
+
+    #[test]
+    fn only_aac_is_copied() {
+        let encoded = |kilobits| AudioOutput::Aac { bitrate: Bitrate::kilobits(kilobits) };
+        check_audio(AudioOutput::Copy, None, AudioOutput::Copy);
+        check_audio(AudioOutput::Copy, Some(AudioCodec::Aac), AudioOutput::Copy);
+        for codec in [AudioCodec::Mp3, AudioCodec::Opus, AudioCodec::Flac, AudioCodec::Ac3, AudioCodec::Eac3]
+        {
+            check_audio(AudioOutput::Copy, Some(codec), encoded(128));
+            check_audio(encoded(96), Some(codec), encoded(96));
+        }
+        check_audio(encoded(96), Some(AudioCodec::Aac), encoded(96));
     }
 
     #[test]

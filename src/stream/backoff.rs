@@ -85,6 +85,11 @@ impl Backoff {
         }
     }
 
+    /// The input was refused everywhere. It is told, and nothing waits for it: what comes next is another section.
+    pub fn remember_refusal(&mut self, reason: Reason, detail: String) {
+        self.last = Some((reason, detail));
+    }
+
     fn remember(&mut self, failure: Failure) {
         if self.recent.len() == MAX_REMEMBERED {
             self.recent.pop_front();

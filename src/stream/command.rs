@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::names::Name;
 use crate::base::reason::Reason;
+use crate::ffmpeg::capability::Carriage;
 use crate::media::time::Ticks;
 use crate::wire::message::{AttemptSpec, Fragment, LeaseInput, OutputInit};
 
@@ -28,7 +29,8 @@ pub enum Takeover {
     /// The newcomer replaces the old one.
     #[default]
     Replace,
-    /// The newcomer is refused.
+    /// The newcomer is refused, unless the publisher that is there has fallen silent
+    /// ([`super::life::SILENT_PUBLISHER`]).
     Refuse,
 }
 
@@ -64,6 +66,8 @@ pub enum Command {
     Place {
         /// What to run.
         spec: AttemptSpec,
+        /// What the node's FFmpeg must read from FLV.
+        reads: Vec<Carriage>,
         /// Nodes on which the last attempts failed.
         prefer_not: Vec<Name>,
     },
@@ -89,7 +93,7 @@ pub enum Command {
         publisher: PublisherId,
         /// Why.
         reason: Reason,
-        /// What more is known; for the log.
+        /// What more is known, as a sentence for whoever runs the encoder.
         detail: String,
     },
     /// The stream is over: end the playlists. Always the last command.

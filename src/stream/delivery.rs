@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Output};
+use crate::ffmpeg::ladder::{Ladder, Output};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::{Gop, GopLog};
 use crate::media::time::Ticks;
@@ -109,12 +109,6 @@ impl Delivery {
     /// What is to be done next; call until `None`.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
-    }
-
-    /// Whether the audio is passed through as it came.
-    #[must_use]
-    pub fn copies_audio(&self) -> bool {
-        self.ladder.audio == AudioOutput::Copy
     }
 
     /// The output goes on with `section`.
@@ -220,7 +214,8 @@ impl Delivery {
         self.attempts += 1;
         let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
-        self.commands.push_back(Command::Place { spec, prefer_not: self.backoff.avoided(now) });
+        let (reads, prefer_not) = (section.reads.clone(), self.backoff.avoided(now));
+        self.commands.push_back(Command::Place { spec, reads, prefer_not });
     }
 
     fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
@@ -235,7 +230,7 @@ impl Delivery {
         let grid = (start.earliest.as_samples(AAC_RATE)).div_euclid(AAC_SAMPLES) * AAC_SAMPLES;
         AttemptSpec {
             number: self.attempts,
-            ladder: self.ladder.as_ref().clone(),
+            ladder: self.ladder.for_source(section.audio.as_ref().map(|audio| audio.codec)),
             has_video: true,
             has_audio: section.audio.is_some(),
             base: start.base,
@@ -406,6 +401,20 @@ impl Delivery {
         let Some(attempt) = self.attempt.as_mut().filter(mine) else { return };
         attempt.node = attempt.node.take().or(failure.node);
         self.drop_attempt(failure.reason, failure.detail, now);
+    }
+
+    /// Whether a failure says that no node can read the input of the attempt that there is.
+    #[must_use]
+    pub fn is_unreadable(&self, failure: &AttemptFailure) -> bool {
+        let mine = self.attempt.as_ref().is_some_and(|attempt| attempt.number == failure.attempt);
+        mine && failure.reason == Reason::UnsupportedCodec && failure.node.is_none()
+    }
+
+    /// No node can read the section's input: it is given up at once, because no other attempt would do better.
+    pub fn give_up_unreadable(&mut self, section: &Section, detail: &str) {
+        self.attempt = None;
+        self.give_up(section.source_end);
+        self.backoff.remember_refusal(Reason::UnsupportedCodec, detail.to_owned());
     }
 
     /// Ends the attempt from this side, as failed.

@@ -8,6 +8,7 @@ use super::section::{Preamble, Section};
 use super::simulation::source::{AUDIO, VIDEO};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
+use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput};
 use crate::media::access_unit::AccessUnit;
 use crate::media::flv::{Tag, TagKind};
@@ -110,6 +111,7 @@ pub fn section(id: u32, end_ms: i64) -> Section {
         preamble: Preamble { metadata: None, video: Some(video_body), audio: Some(audio_body) },
         video: video(),
         audio: Some(audio()),
+        reads: vec![Carriage::H264, Carriage::Aac],
         frame_rate: Some(25.0),
         position: Ticks::ZERO,
         source_end: at(end_ms),

@@ -17,7 +17,7 @@ use crate::media::access_unit::AccessUnit;
 use crate::media::flv::Tag;
 use crate::media::gop::{GopLog, GopLogLimits, SectionId};
 use crate::media::time::Ticks;
-use crate::media::track::{AudioCodec, TrackKind};
+use crate::media::track::TrackKind;
 use crate::wire::message::LeaseOutput;
 
 use super::command::{AttemptFailure, Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
@@ -43,6 +43,11 @@ const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
 /// ... up to this, and is forgotten after as long without one.
 const LONGEST_TAKEOVER_PAUSE: Duration = Duration::from_secs(60);
 
+/// A publisher that has sent nothing for this long is taken for gone when another one comes, whatever `takeover` says: an
+/// encoder that lost its network leaves a connection behind that nobody closes. Encoders send audio every 21 ms or
+/// pictures every 40; a network that holds them up for 3 s is rarer than one that has gone.
+pub const SILENT_PUBLISHER: Duration = Duration::from_secs(3);
+
 /// Where a stream is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -67,7 +72,9 @@ pub struct Stream {
     /// The front is being put out; the back is being written while a take is there.
     pub(super) sections: VecDeque<Section>,
     next_section: u32,
-    take: Option<Take>,
+    pub(super) take: Option<Take>,
+    /// When the publisher that is there was last heard, its publishing included.
+    last_heard: Instant,
     pub(super) phase: Phase,
     /// Where the timeline goes on with the next take.
     pub(super) timeline_end: Ticks,
@@ -93,6 +100,7 @@ impl Stream {
             sections: VecDeque::new(),
             next_section: 0,
             take: None,
+            last_heard: now,
             phase: Phase::Opening(now + OPENING_TIMEOUT),
             timeline_end: start,
             takeovers: Takeovers::default(),
@@ -122,7 +130,8 @@ impl Stream {
     /// A publisher has proved its key and wants to publish.
     ///
     /// # Errors
-    /// [`Reason::AlreadyPublishing`] where the publisher that is there keeps the stream; [`Reason::Ended`] when it is over,
+    /// [`Reason::AlreadyPublishing`] where the publisher that is there keeps the stream, which it does as long as it is not
+    /// silent for [`SILENT_PUBLISHER`]; [`Reason::Ended`] when it is over,
     /// and the reason for which it is being ended if that was ordered. One that ends because its publisher went may be
     /// taken up again.
     pub fn handle_publish(&mut self, publisher: PublisherId, now: Instant) -> Result<(), Reason> {
@@ -134,11 +143,15 @@ impl Stream {
             Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) => {}
         }
         if self.take.is_some() {
-            if self.settings.takeover == Takeover::Refuse || !self.takeovers.allow(now) {
+            // An encoder that left without a word takes nothing over from itself, so that does not count.
+            let silent = now.saturating_duration_since(self.last_heard) >= SILENT_PUBLISHER;
+            if !silent && (self.settings.takeover == Takeover::Refuse || !self.takeovers.allow(now)) {
                 return Err(Reason::AlreadyPublishing);
             }
-            self.close_publisher(Reason::TakenOver, String::new(), now);
+            let detail = "another encoder has taken over this stream";
+            self.close_publisher(Reason::TakenOver, detail.to_owned(), now);
         }
+        self.last_heard = now;
         self.take = Some(Take::new(publisher, round_up_to_millis(self.timeline_end)));
         self.phase = Phase::Live;
         self.advance(now);
@@ -148,6 +161,7 @@ impl Stream {
     /// A publisher sent media. That of one that was replaced is ignored.
     pub fn handle_media(&mut self, publisher: PublisherId, tag: &Tag, now: Instant) {
         let Some(take) = self.take.as_mut().filter(|take| take.publisher() == publisher) else { return };
+        self.last_heard = now;
         if let Err(error) = take.handle_tag(tag, now) {
             self.drop_publisher(error.reason(), error.to_string(), now);
         }
@@ -170,7 +184,12 @@ impl Stream {
 
     /// The stream is to end: by the API, or because the proxy stops.
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
-        self.close_publisher(reason, String::new(), now);
+        let detail = match reason {
+            Reason::Shutdown => "the server is stopping".to_owned(),
+            Reason::Ended => "the stream was ended by whoever runs the server".to_owned(),
+            other => format!("the stream was ended: {other}"),
+        };
+        self.close_publisher(reason, detail, now);
         let limit = now + ORDERED_END_LIMIT;
         self.phase = match self.phase {
             Phase::Over => Phase::Over,
@@ -232,7 +251,11 @@ impl Stream {
 
     /// An attempt is over without having said so itself.
     pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
-        self.delivery.handle_failed(failure, now);
+        if self.delivery.is_unreadable(&failure) {
+            self.give_up_unreadable(failure.detail, now);
+        } else {
+            self.delivery.handle_failed(failure, now);
+        }
         self.advance(now);
     }
 
@@ -257,7 +280,8 @@ impl Stream {
                 TakeEvent::Unit(unit) => self.append(unit, take),
                 TakeEvent::Undecodable => self.delivery.refuse(),
                 TakeEvent::NoRandomAccessPoint => {
-                    let detail = "media came for long without a picture at which decoding can begin";
+                    let detail = "for 12 s no key frame has come at which decoding can begin: \
+                                  let the encoder send one every few seconds";
                     return Err((Reason::NoRandomAccessPoint, detail));
                 }
             }
@@ -278,13 +302,8 @@ impl Stream {
 
     fn open_section(&mut self, start: SectionStart, now: Instant) -> Result<(), (Reason, &'static str)> {
         if self.sections.len() == MAX_SECTIONS {
-            let detail = "the codec configuration changes faster than it can be put out";
+            let detail = "the encoder changes its codec configuration faster than the stream can be put out";
             return Err((Reason::LimitExceeded, detail));
-        }
-        let is_mp3 = start.audio.as_ref().is_some_and(|audio| audio.codec == AudioCodec::Mp3);
-        if is_mp3 && self.delivery.copies_audio() {
-            let detail = "MP3 cannot be copied into HLS segments: use a profile with audio = \"aac:128k\"";
-            return Err((Reason::UnsupportedCodec, detail));
         }
         self.close_section(now);
         if let Some(before) = self.sections.back_mut() {
@@ -296,6 +315,7 @@ impl Stream {
             preamble: start.preamble,
             video: start.video,
             audio: start.audio,
+            reads: start.reads,
             frame_rate: start.frame_rate,
             position: start.position,
             source_end: start.position,
@@ -388,6 +408,21 @@ impl Stream {
             && !self.log.gops().any(|gop| gop.section() == section.id && gop.is_whole())
         {
             self.delivery.give_up(section.source_end);
+            self.next_section();
+        }
+    }
+
+    /// No node can read the section in front. If it is the one that is being sent, its publisher is told so and closed; it
+    /// may come back within the grace time and send something else.
+    fn give_up_unreadable(&mut self, detail: String, now: Instant) {
+        let Some(section) = self.sections.front() else { return };
+        let being_sent = section.closed.is_none();
+        let id = section.id;
+        if being_sent {
+            self.drop_publisher(Reason::UnsupportedCodec, detail.clone(), now);
+        }
+        if let Some(section) = self.sections.front().filter(|section| section.id == id) {
+            self.delivery.give_up_unreadable(section, &detail);
             self.next_section();
         }
     }

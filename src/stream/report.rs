@@ -10,6 +10,7 @@ use crate::media::track::{AudioConfiguration, VideoConfiguration};
 use super::attempt::Stage;
 use super::commit::VideoCommit;
 use super::life::{Phase, Stream};
+use super::take::{OtherTrack, Take};
 
 /// What a stream is doing, in one word of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub struct Report {
     pub video: Option<VideoConfiguration>,
     /// Its audio track.
     pub audio: Option<AudioConfiguration>,
+    /// Tracks that the publisher sends and nobody follows.
+    pub other_tracks: Vec<OtherTrack>,
+    /// How many more there are than are listed.
+    pub more_other_tracks: usize,
     /// Pictures per second, where the source says it.
     pub frame_rate: Option<f64>,
     /// Distance of the last two random access points in the log.
@@ -92,6 +97,7 @@ impl Stream {
     pub fn report(&self, now: Instant) -> Report {
         let section = self.sections.front();
         let delivery = &self.delivery;
+        let (other_tracks, more_other_tracks) = self.take.as_ref().map_or((&[][..], 0), Take::other_tracks);
         let mut positions = self.log.gops().rev().map(crate::media::gop::Gop::position);
         let gop = positions.next().zip(positions.next()).map(|(last, before)| last - before);
         Report {
@@ -102,6 +108,8 @@ impl Stream {
             last_failure: delivery.backoff.last_failure().cloned(),
             video: section.map(|section| section.video.clone()),
             audio: section.and_then(|section| section.audio.clone()),
+            other_tracks: other_tracks.to_vec(),
+            more_other_tracks,
             frame_rate: section.and_then(|section| section.frame_rate),
             gop: gop.map(|gop| Duration::from_millis(u64::try_from(gop.as_millis()).unwrap_or(0))),
             source_frames: delivery.accepted(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::ffmpeg::capability::Carriage;
 use crate::media::access_unit::AccessUnit;
 use crate::media::flv::{self, TagKind};
 use crate::media::gop::SectionId;
@@ -33,6 +34,8 @@ pub struct Section {
     pub video: VideoConfiguration,
     /// The audio track, if one has shown.
     pub audio: Option<AudioConfiguration>,
+    /// What a node's FFmpeg must read from FLV.
+    pub reads: Vec<Carriage>,
     /// Pictures per second, as far as the source says it.
     pub frame_rate: Option<f64>,
     /// Presentation time of its first picture.

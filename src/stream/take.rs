@@ -1,20 +1,31 @@
 //! A take: one publisher connection's share of a stream. It turns FLV tags into access units on the stream's timeline
 //! and says where a section begins.
 //!
+//! A take follows one video and one audio track, the first of each that shows ([`selection`]), in whatever codec they are.
+//!
 //! A section begins at a random access point, when all tracks have shown or a second has passed; a changed or late codec
 //! configuration makes the next random access point begin another. Until then what arrives is held, within bounds.
+
+mod clock;
+mod selection;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::base::reason::Reason;
+use crate::ffmpeg::capability::{Carriage, Form};
 use crate::media::access_unit::AccessUnit;
 use crate::media::audio::{self, AudioError};
-use crate::media::flv::{self, AudioBody, FlvError, Tag, TagKind, VideoBody};
-use crate::media::time::{MillisUnwrapper, Ticks};
-use crate::media::track::{AudioCodec, AudioConfiguration, TrackKind, VideoConfiguration};
+use crate::media::flv::{self, AudioBody, FlvError, Tag, TagKind, TrackBody, Tracks, VideoBody};
+use crate::media::time::Ticks;
+use crate::media::track::{AudioCodec, AudioConfiguration, TrackKind, VideoCodec, VideoConfiguration};
 use crate::media::video::{self, RandomAccess, VideoError};
 
+use self::clock::TakeClock;
+pub use self::selection::OtherTrack;
+use self::selection::Selection;
 use super::command::PublisherId;
 use super::section::Preamble;
 
@@ -28,14 +39,8 @@ pub const MAX_HELD: usize = 1024;
 pub const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// The most audio access units kept from before a section's random access point; the oldest leave first.
 pub const MAX_EARLY_AUDIO: usize = 128;
-/// A longer step forward of a track's clock is a jump of the sender's clock, not time that passed.
-const MAX_STEP: Ticks = Ticks::from_millis(10_000);
-/// A longer step back is one too. A shorter one is a sender's rounding: the time stands still for it.
-const MAX_STEP_BACK: Ticks = Ticks::from_millis(100);
 /// A picture shown outside of this, counted from its decoding, is damaged: H.264 reorders at most 16 pictures.
 const COMPOSITION_OFFSETS_MS: std::ops::RangeInclusive<i32> = -1_000..=10_000;
-/// Where the length of an access unit is not known: a picture at 30 a second, in whole milliseconds.
-const DEFAULT_STEP: Ticks = Ticks::from_millis(33);
 
 /// Why a take cannot go on. The publisher is closed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -44,10 +49,10 @@ pub enum TakeError {
     #[error(transparent)]
     Codec(FlvError),
     /// The video configuration is malformed.
-    #[error("video configuration: {0}")]
+    #[error("the video configuration cannot be read: {0}")]
     Video(#[from] VideoError),
     /// The audio configuration is malformed.
-    #[error("audio configuration: {0}")]
+    #[error("the audio configuration cannot be read: {0}")]
     Audio(#[from] AudioError),
 }
 
@@ -106,6 +111,8 @@ pub struct SectionStart {
     pub video: VideoConfiguration,
     /// The audio track, if one has shown.
     pub audio: Option<AudioConfiguration>,
+    /// What a node's FFmpeg must read from FLV.
+    pub reads: Vec<Carriage>,
     /// Pictures per second, where metadata or configuration say it.
     pub frame_rate: Option<f64>,
     /// Presentation time of the random access point.
@@ -123,14 +130,70 @@ enum Gate {
     Open { stale: bool },
 }
 
+/// What came of one track, in one message.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'a> {
+    /// The sender's number of the track.
+    number: u8,
+    /// A body of the track's own.
+    body: &'a Bytes,
+    /// The sender's clock.
+    timestamp_ms: u32,
+    now: Instant,
+}
+
+/// Whose bodies these are: Enhanced RTMP v2 sets the top bit of a video body, and an audio body's sound format to 9.
+fn form(kind: TrackKind, body: &[u8]) -> Form {
+    let enhanced = body.first().is_some_and(|first| match kind {
+        TrackKind::Video => first & 0x80 != 0,
+        TrackKind::Audio => first >> 4 == 9,
+    });
+    if enhanced { Form::Enhanced } else { Form::Plain }
+}
+
+/// The codec of a body that has a track to itself, as Enhanced RTMP v2 writes it; `None` where nothing is coded in it.
+fn four_cc(kind: TrackKind, body: &[u8]) -> Option<[u8; 4]> {
+    match kind {
+        TrackKind::Video => match flv::read_video(body).ok()? {
+            VideoBody::Configuration { codec, .. } | VideoBody::AccessUnit { codec, .. } => {
+                Some(*match codec {
+                    VideoCodec::H264 => b"avc1",
+                    VideoCodec::Hevc => b"hvc1",
+                    VideoCodec::Av1 => b"av01",
+                    VideoCodec::Vp9 => b"vp09",
+                })
+            }
+            VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty => None,
+        },
+        TrackKind::Audio => match flv::read_audio(body).ok()? {
+            AudioBody::Configuration { codec, .. } | AudioBody::AccessUnit { codec, .. } => {
+                Some(*match codec {
+                    AudioCodec::Aac => b"mp4a",
+                    AudioCodec::Mp3 => b".mp3",
+                    AudioCodec::Opus => b"Opus",
+                    AudioCodec::Flac => b"fLaC",
+                    AudioCodec::Ac3 => b"ac-3",
+                    AudioCodec::Eac3 => b"ec-3",
+                })
+            }
+            AudioBody::Empty => None,
+        },
+    }
+}
+
 /// One publisher connection's share of a stream's timeline.
 #[derive(Debug)]
 pub struct Take {
     publisher: PublisherId,
     clock: TakeClock,
     preamble: Preamble,
+    selection: Selection,
     video: Option<VideoConfiguration>,
+    video_form: Form,
     audio: Option<AudioConfiguration>,
+    audio_form: Form,
+    /// How the video of the section lies that is open.
+    open_video: Option<Carriage>,
     metadata: flv::Metadata,
     gate: Gate,
     held: Vec<AccessUnit>,
@@ -147,8 +210,12 @@ impl Take {
             publisher,
             clock: TakeClock::new(anchor),
             preamble: Preamble::default(),
+            selection: Selection::default(),
             video: None,
+            video_form: Form::Plain,
             audio: None,
+            audio_form: Form::Plain,
+            open_video: None,
             metadata: flv::Metadata::default(),
             gate: Gate::Closed { since: None },
             held: Vec::new(),
@@ -168,6 +235,12 @@ impl Take {
     #[must_use]
     pub fn end(&self) -> Ticks {
         self.clock.end
+    }
+
+    /// Tracks that are sent and not followed, at most [`selection::MAX_OTHER_TRACKS`], and how many more there are.
+    #[must_use]
+    pub fn other_tracks(&self) -> (&[OtherTrack], usize) {
+        (self.selection.others(), self.selection.more_others())
     }
 
     /// The publisher has gone: a section that still waits for its tracks begins with what there is.
@@ -222,42 +295,69 @@ impl Take {
                 }
                 Ok(())
             }
-            TagKind::Video => self.handle_video(tag, now),
-            TagKind::Audio => self.handle_audio(tag),
+            TagKind::Video => self.handle_tracks(TrackKind::Video, tag, now),
+            TagKind::Audio => self.handle_tracks(TrackKind::Audio, tag, now),
         }
     }
 
-    fn handle_video(&mut self, tag: &Tag, now: Instant) -> Result<(), TakeError> {
-        match tolerate(flv::read_video(&tag.payload))? {
+    /// Hands each track's share of a message to its reader. A track that is not followed is passed over.
+    fn handle_tracks(&mut self, kind: TrackKind, tag: &Tag, now: Instant) -> Result<(), TakeError> {
+        let (timestamp_ms, payload) = (tag.timestamp_ms, &tag.payload);
+        let shares = match tolerate(flv::tracks(tag.kind, payload))? {
+            Some(Tracks::Plain) if self.selection.admits(kind, 0) => {
+                return self.handle_body(kind, &Arrival { number: 0, body: payload, timestamp_ms, now });
+            }
+            Some(Tracks::Plain) => {
+                let other = four_cc(kind, payload).map(|four_cc| OtherTrack { kind, number: 0, four_cc });
+                other.into_iter().for_each(|other| self.selection.pass_over(other));
+                return Ok(());
+            }
+            Some(Tracks::Split(shares)) => shares,
+            None => {
+                self.events.extend((kind == TrackKind::Video).then_some(TakeEvent::Undecodable));
+                return Ok(());
+            }
+        };
+        for TrackBody { number, four_cc, body } in shares {
+            let other = OtherTrack { kind, number, four_cc };
+            if !self.selection.admits(kind, number) {
+                self.selection.pass_over(other);
+                continue;
+            }
+            match self.handle_body(kind, &Arrival { number, body: &body, timestamp_ms, now }) {
+                // Nothing is lost by a track beside the main one, which the encoder may send for somebody else.
+                Err(_) if number != 0 && self.selection.followed(kind).is_none() => {
+                    self.selection.pass_over(other);
+                }
+                read => read?,
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_body(&mut self, kind: TrackKind, arrival: &Arrival<'_>) -> Result<(), TakeError> {
+        match kind {
+            TrackKind::Video => self.handle_video(arrival),
+            TrackKind::Audio => self.handle_audio(arrival),
+        }
+    }
+
+    fn handle_video(&mut self, arrival: &Arrival<'_>) -> Result<(), TakeError> {
+        match tolerate(flv::read_video(arrival.body))? {
             Some(VideoBody::Configuration { codec, record }) => {
-                if self.preamble.video.as_ref() != Some(&tag.payload) {
+                if self.preamble.video.as_ref() != Some(arrival.body) {
                     let video = video::read_configuration(codec, record)?;
-                    self.begin_what_is_held();
-                    self.video = Some(video);
-                    self.preamble.video = Some(tag.payload.clone());
-                    self.mark_stale();
+                    self.selection.follow(TrackKind::Video, arrival.number);
+                    self.configure_video(video, arrival.body.clone());
                 }
             }
-            Some(VideoBody::AccessUnit { composition_offset_ms, data, .. }) => {
-                let Some(video) = &self.video else {
-                    self.events.push_back(TakeEvent::Undecodable);
-                    return Ok(());
-                };
-                let random_access = match video::random_access(video, data) {
-                    RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
-                    RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
-                };
-                if !COMPOSITION_OFFSETS_MS.contains(&composition_offset_ms) {
-                    self.events.push_back(TakeEvent::Undecodable);
-                    return Ok(());
+            Some(VideoBody::AccessUnit { codec, composition_offset_ms, data, .. }) => {
+                self.selection.follow(TrackKind::Video, arrival.number);
+                let unit = self.read_picture(codec, composition_offset_ms, data, arrival);
+                match unit {
+                    Some(unit) => self.pass_video(unit, arrival.now),
+                    None => self.events.push_back(TakeEvent::Undecodable),
                 }
-                let offset = Ticks::from_millis(i64::from(composition_offset_ms));
-                let (decode_time, presentation_time) =
-                    self.clock.place_video(tag.timestamp_ms, offset, random_access);
-                let payload = tag.payload.clone();
-                let track = TrackKind::Video;
-                let unit = AccessUnit { track, decode_time, presentation_time, random_access, payload };
-                self.pass_video(unit, now);
             }
             None => self.events.push_back(TakeEvent::Undecodable),
             Some(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) => {}
@@ -265,54 +365,98 @@ impl Take {
         Ok(())
     }
 
-    fn handle_audio(&mut self, tag: &Tag) -> Result<(), TakeError> {
-        match tolerate(flv::read_audio(&tag.payload))? {
+    /// A picture on the timeline; `None` where its codec has no configuration, or its times make no sense.
+    fn read_picture(
+        &mut self,
+        codec: VideoCodec,
+        composition_offset_ms: i32,
+        data: &[u8],
+        arrival: &Arrival<'_>,
+    ) -> Option<AccessUnit> {
+        let video = self.video.as_ref().filter(|video| video.codec == codec)?;
+        if !COMPOSITION_OFFSETS_MS.contains(&composition_offset_ms) {
+            return None;
+        }
+        let random_access = match video::random_access(video, data) {
+            RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
+            RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
+        };
+        if form(TrackKind::Video, arrival.body) == Form::Enhanced && self.video_form == Form::Plain {
+            self.video_form = Form::Enhanced;
+            self.mark_stale();
+        }
+        let offset = Ticks::from_millis(i64::from(composition_offset_ms));
+        let (decode_time, presentation_time) =
+            self.clock.place_video(arrival.timestamp_ms, offset, random_access);
+        let (track, payload) = (TrackKind::Video, arrival.body.clone());
+        Some(AccessUnit { track, decode_time, presentation_time, random_access, payload })
+    }
+
+    /// What comes next is coded so; `record` is the body that said it.
+    fn configure_video(&mut self, video: VideoConfiguration, record: Bytes) {
+        self.begin_what_is_held();
+        self.video = Some(video);
+        self.video_form = form(TrackKind::Video, &record);
+        self.preamble.video = Some(record);
+        self.mark_stale();
+    }
+
+    fn handle_audio(&mut self, arrival: &Arrival<'_>) -> Result<(), TakeError> {
+        match tolerate(flv::read_audio(arrival.body))? {
             Some(AudioBody::Configuration { codec, record }) => {
-                if self.preamble.audio.as_ref() != Some(&tag.payload) {
+                if self.preamble.audio.as_ref() != Some(arrival.body) {
                     let audio = audio::read_configuration(codec, record)?;
-                    if self.audio.is_some() {
-                        self.begin_what_is_held();
-                    }
-                    self.audio = Some(audio);
-                    self.preamble.audio = Some(tag.payload.clone());
-                    self.mark_stale();
+                    self.selection.follow(TrackKind::Audio, arrival.number);
+                    self.configure_audio(audio, arrival.body, Some(arrival.body.clone()));
                 }
             }
             Some(AudioBody::AccessUnit { codec, data }) => {
-                if codec == AudioCodec::Mp3 && self.audio.as_ref().is_none_or(|audio| audio.codec != codec) {
-                    self.begin_mp3(data);
+                self.selection.follow(TrackKind::Audio, arrival.number);
+                if let Some(unit) = self.read_sound(codec, data, arrival) {
+                    self.pass_audio(unit);
                 }
-                // AAC cannot be taken before its configuration, nor after MP3 without a new one.
-                let Some(audio) = self.audio.as_ref().filter(|audio| audio.codec == codec) else {
-                    return Ok(());
-                };
-                let time = self.clock.place_audio(tag.timestamp_ms);
-                let samples = i64::from(audio.samples_per_access_unit);
-                self.clock.extend(time + Ticks::from_samples(samples, audio.sample_rate));
-                let unit = AccessUnit {
-                    track: TrackKind::Audio,
-                    decode_time: time,
-                    presentation_time: time,
-                    random_access: true,
-                    payload: tag.payload.clone(),
-                };
-                self.pass_audio(unit);
             }
             Some(AudioBody::Empty) | None => {}
         }
         Ok(())
     }
 
-    /// MP3 has no configuration of its own: its first access unit tells.
-    fn begin_mp3(&mut self, access_unit: &[u8]) {
-        if let Some(audio) = audio::read_access_unit(AudioCodec::Mp3, access_unit) {
-            if self.audio.is_some() {
-                self.begin_what_is_held();
-            }
-            self.audio = Some(audio);
-            self.preamble.audio = None;
+    /// An access unit of audio on the timeline; `None` where its codec has no configuration.
+    fn read_sound(&mut self, codec: AudioCodec, data: &[u8], arrival: &Arrival<'_>) -> Option<AccessUnit> {
+        // There is no configuration to wait for: each access unit tells, the first one and one that is different.
+        if audio::describes_itself(codec)
+            && let Some(said) = audio::read_access_unit(codec, data)
+            && self.audio.as_ref() != Some(&said)
+        {
+            self.configure_audio(said, arrival.body, None);
+        }
+        // AAC cannot be taken before its configuration, nor after MP3 without a new one.
+        let audio = self.audio.as_ref().filter(|audio| audio.codec == codec)?;
+        let length = Ticks::from_samples(i64::from(audio::samples(audio, data)), audio.sample_rate.max(1));
+        if form(TrackKind::Audio, arrival.body) == Form::Enhanced && self.audio_form == Form::Plain {
+            self.audio_form = Form::Enhanced;
             self.mark_stale();
         }
+        let time = self.clock.place_audio(arrival.timestamp_ms);
+        self.clock.extend(time + length);
+        Some(AccessUnit {
+            track: TrackKind::Audio,
+            decode_time: time,
+            presentation_time: time,
+            random_access: true,
+            payload: arrival.body.clone(),
+        })
+    }
+
+    /// What comes next is coded so, as `body` says; `record` is the same where it is a configuration.
+    fn configure_audio(&mut self, audio: AudioConfiguration, body: &[u8], record: Option<Bytes>) {
+        if self.audio.is_some() {
+            self.begin_what_is_held();
+        }
+        self.audio = Some(audio);
+        self.audio_form = form(TrackKind::Audio, body);
+        self.preamble.audio = record;
+        self.mark_stale();
     }
 
     /// Forgets what has been found: its publisher is closed for it.
@@ -337,6 +481,10 @@ impl Take {
         }
     }
 
+    fn video_carriage(&self) -> Option<Carriage> {
+        self.video.as_ref().map(|video| Carriage::of_video(video.codec, self.video_form))
+    }
+
     /// Audio is there, or the sender's metadata says that there will be none.
     fn all_tracks_shown(&self) -> bool {
         self.audio.is_some() || (self.preamble.metadata.is_some() && !self.metadata.announces_audio)
@@ -345,7 +493,11 @@ impl Take {
     fn pass_video(&mut self, unit: AccessUnit, now: Instant) {
         match self.gate {
             Gate::Open { stale: false } => self.events.push_back(TakeEvent::Unit(unit)),
-            Gate::Open { stale: true } if !unit.random_access => self.events.push_back(TakeEvent::Unit(unit)),
+            Gate::Open { stale: true } if !unit.random_access => {
+                // A new size is the decoder's affair; a new codec is not for the section that is open.
+                let fits = self.open_video == self.video_carriage();
+                self.events.push_back(if fits { TakeEvent::Unit(unit) } else { TakeEvent::Undecodable });
+            }
             Gate::Open { stale: true } => {
                 self.hold(unit);
                 self.begin_section();
@@ -394,7 +546,10 @@ impl Take {
         let frame_rate = self.metadata.frame_rate.or(video.frame_rate);
         let position = first.presentation_time;
         let (preamble, audio) = (self.preamble.clone(), self.audio.clone());
-        let start = SectionStart { preamble, video, audio, frame_rate, position };
+        self.open_video = self.video_carriage();
+        let audio_carriage = audio.as_ref().map(|audio| Carriage::of_audio(audio.codec, self.audio_form));
+        let reads = self.open_video.into_iter().chain(audio_carriage).collect();
+        let start = SectionStart { preamble, video, audio, reads, frame_rate, position };
         self.events.push_back(TakeEvent::SectionBegins(start));
         let mut held = std::mem::take(&mut self.held).into_iter();
         self.events.extend(held.next().map(TakeEvent::Unit));
@@ -416,110 +571,6 @@ impl Take {
             unit.decode_time = unit.decode_time + missing;
             unit.presentation_time = unit.presentation_time + missing;
         }
-    }
-}
-
-/// Maps the sender's clock to the timeline. Both tracks share one shift, so they move together.
-#[derive(Debug)]
-struct TakeClock {
-    unwrapper: MillisUnwrapper,
-    /// Timeline minus sender's clock; unknown before the first access unit.
-    shift: Option<Ticks>,
-    anchor: Ticks,
-    /// Whether nothing may be moved any more, because a section has begun.
-    settled: bool,
-    last_video: Option<Ticks>,
-    last_audio: Option<Ticks>,
-    video_step: Ticks,
-    /// The latest presentation time of a picture.
-    last_shown: Option<Ticks>,
-    /// Where the last access unit ends.
-    end: Ticks,
-}
-
-impl TakeClock {
-    fn new(anchor: Ticks) -> Self {
-        Self {
-            unwrapper: MillisUnwrapper::default(),
-            shift: None,
-            anchor,
-            settled: false,
-            last_video: None,
-            last_audio: None,
-            video_step: DEFAULT_STEP,
-            last_shown: None,
-            end: anchor,
-        }
-    }
-
-    /// Decode and presentation time of a picture, which is shown `offset` after it is decoded.
-    fn place_video(&mut self, timestamp_ms: u32, offset: Ticks, random_access: bool) -> (Ticks, Ticks) {
-        let mut time = self.place(timestamp_ms, self.last_video, self.video_step);
-        // What comes at a random access point is shown after all that came before, or its position would go back.
-        let overlap = self
-            .last_shown
-            .map(|last| last - (time + offset))
-            .filter(|&by| random_access && by >= Ticks::ZERO);
-        if let Some(by) = overlap {
-            let by = by + self.video_step;
-            time = time + by;
-            self.shift = self.shift.map(|shift| shift + by);
-        }
-        if let Some(last) = self.last_video.filter(|&last| last < time) {
-            self.video_step = (time - last).min(Ticks::from_millis(1000));
-        }
-        self.last_video = Some(time);
-        let shown = time + offset;
-        self.last_shown = self.last_shown.max(Some(shown));
-        self.extend(shown + self.video_step);
-        (time, shown)
-    }
-
-    fn place_audio(&mut self, timestamp_ms: u32) -> Ticks {
-        let time = self.place(timestamp_ms, self.last_audio, Ticks::from_millis(21));
-        self.last_audio = Some(time);
-        time
-    }
-
-    /// The timeline's time of `timestamp_ms`, never before the track's `last` time. A jump of the sender's clock moves the
-    /// shift, so that the take goes on one `step` later.
-    fn place(&mut self, timestamp_ms: u32, last: Option<Ticks>, step: Ticks) -> Ticks {
-        let raw = Ticks::from_millis(self.unwrapper.unwrap(timestamp_ms));
-        let shift = *self.shift.get_or_insert(self.anchor - raw);
-        let time = raw + shift;
-        let Some(latest) = self.last_video.max(self.last_audio) else { return time };
-        // A track may pause, or begin late: what counts as a jump forward is judged by the take as a whole.
-        let (jumps_ahead, jumps_back) = match last {
-            Some(last) => (time - latest > MAX_STEP, last - time > MAX_STEP_BACK),
-            None => (time - latest > MAX_STEP, latest - time > MAX_STEP),
-        };
-        let goes_on_from =
-            if jumps_ahead { Some(latest) } else { last.or(Some(latest)).filter(|_| jumps_back) };
-        match goes_on_from {
-            Some(from) => {
-                self.shift = Some(from + step - raw);
-                from + step
-            }
-            None => last.map_or(time, |last| time.max(last)),
-        }
-    }
-
-    fn extend(&mut self, end: Ticks) {
-        self.end = self.end.max(end);
-    }
-
-    /// Moves the take so that its `earliest` time is not before the anchor, and says by how much; only before the first
-    /// section.
-    fn settle_anchor(&mut self, earliest: Ticks) -> Option<Ticks> {
-        let missing = self.anchor - earliest;
-        if std::mem::replace(&mut self.settled, true) || missing <= Ticks::ZERO {
-            return None;
-        }
-        self.shift = self.shift.map(|shift| shift + missing);
-        let moved = [&mut self.last_video, &mut self.last_audio, &mut self.last_shown];
-        moved.into_iter().flatten().for_each(|time| *time = *time + missing);
-        self.end = self.end + missing;
-        Some(missing)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::media::track::{AudioCodec, VideoCodec};
+use crate::media::track::{AudioCodec, TrackKind, VideoCodec};
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot};
 
 /// Everything in one answer.
@@ -122,6 +122,10 @@ pub struct SourceStats {
     pub fps: Option<f64>,
     /// The audio's codec; `null` without audio.
     pub audio_codec: Option<AudioCodec>,
+    /// Tracks beside the video and the audio that are transcoded: sent, and passed over. At most 16.
+    pub other_tracks: Vec<OtherTrackStats>,
+    /// How many more of them there are.
+    pub more_other_tracks: u64,
     /// Bits per second.
     pub bitrate: u64,
     /// Length of the last GOP.
@@ -130,6 +134,17 @@ pub struct SourceStats {
     pub bytes: u64,
     /// Video access units received.
     pub frames: u64,
+}
+
+/// A track that is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherTrackStats {
+    /// Pictures or sound.
+    pub kind: TrackKind,
+    /// The sender's number of it.
+    pub number: u8,
+    /// Its codec as the sender says it, in four characters: `hvc1`, `mp4a`. What is no printable character is escaped.
+    pub codec: String,
 }
 
 /// What has been committed.

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
+use crate::ffmpeg::capability::Carriage;
 use crate::placement::demand::Demand;
 use crate::proxy::fleet::{FleetHandle, LeaseEvent, LeaseRequest};
 use crate::stream::attempt::WINDOW_INPUTS;
@@ -36,15 +37,20 @@ impl Leases {
         Self { stream, fleet, inputs: BTreeMap::new(), events, inbox }
     }
 
-    /// Asks for a lease on some node.
+    /// Asks for a lease on some node whose FFmpeg reads these.
     ///
     /// # Errors
     /// When the fleet cannot even be asked.
-    pub fn place(&mut self, spec: AttemptSpec, prefer_not: Vec<Name>) -> Result<(), AttemptFailure> {
+    pub fn place(
+        &mut self,
+        spec: AttemptSpec,
+        reads: Vec<Carriage>,
+        prefer_not: Vec<Name>,
+    ) -> Result<(), AttemptFailure> {
         let attempt = spec.number;
         let (sender, input) = mpsc::channel(INPUT_CAPACITY);
         self.inputs.insert(spec.number, sender);
-        let demand = Demand { prefer_not, ..Demand::of(&spec.ladder) };
+        let demand = Demand { reads, prefer_not, ..Demand::of(&spec.ladder) };
         let (stream, events) = (self.stream.clone(), self.events.clone());
         let request = LeaseRequest { stream, attempt: spec, demand, input, events };
         self.fleet.request(request).map_err(|detail| {

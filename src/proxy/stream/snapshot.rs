@@ -8,12 +8,13 @@ use crate::base::names::{Name, StreamName};
 use crate::ffmpeg::ladder::Output;
 use crate::hls::View;
 use crate::proxy::api::stats::{
-    CommittedStats, FailoverStats, FailureStats, GopLogStats, RenditionStats, SourceStats, StreamState,
-    StreamStats,
+    CommittedStats, FailoverStats, FailureStats, GopLogStats, OtherTrackStats, RenditionStats, SourceStats,
+    StreamState, StreamStats,
 };
 use crate::stream::Stream;
 use crate::stream::commit::VideoCommit;
 use crate::stream::report::{FailoverReport, Report, State};
+use crate::stream::take::OtherTrack;
 use crate::wire::message::OutputConfiguration;
 
 /// Over how long the source's bitrate is measured.
@@ -115,6 +116,8 @@ impl Snapshot<'_> {
             height: report.video.as_ref().map(|video| video.height),
             fps: report.frame_rate,
             audio_codec: report.audio.as_ref().map(|audio| audio.codec),
+            other_tracks: report.other_tracks.iter().map(other_track).collect(),
+            more_other_tracks: report.more_other_tracks as u64,
             bitrate: self.meter.bitrate_at(now),
             gop_ms: report.gop.map(millis),
             bytes: self.meter.bytes,
@@ -140,6 +143,11 @@ impl Snapshot<'_> {
         })
         .collect()
     }
+}
+
+fn other_track(track: &OtherTrack) -> OtherTrackStats {
+    let codec = track.four_cc.escape_ascii().to_string();
+    OtherTrackStats { kind: track.kind, number: track.number, codec }
 }
 
 fn committed(report: &Report) -> CommittedStats {

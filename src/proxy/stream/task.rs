@@ -211,7 +211,9 @@ impl Running {
             }
             LeaseEvent::Failed { node, reason, detail } => {
                 // What we gave up ourselves fails too, as the last that is heard of it.
-                if reason == Reason::NoNode || !self.task.leases.holds(attempt) {
+                if matches!(reason, Reason::NoNode | Reason::UnsupportedCodec)
+                    || !self.task.leases.holds(attempt)
+                {
                     debug!(attempt, %reason, detail, "no lease for the attempt");
                 } else {
                     warn!(attempt, node = node.as_ref().map(Name::as_str), %reason, detail, "attempt failed");
@@ -225,9 +227,9 @@ impl Running {
     fn carry_out(&mut self) {
         while let Some(command) = self.task.stream.next_command() {
             match command {
-                Command::Place { spec, prefer_not } => {
+                Command::Place { spec, reads, prefer_not } => {
                     debug!(attempt = spec.number, base = spec.base.0, "attempt wanted");
-                    if let Err(failure) = self.task.leases.place(spec, prefer_not) {
+                    if let Err(failure) = self.task.leases.place(spec, reads, prefer_not) {
                         self.task.stream.handle_failed(failure, clock::now());
                     }
                 }

@@ -155,9 +155,10 @@ fn a_spec_says_what_is_in_the_section() {
     let mut scene = Scene::new();
     scene.section.audio = None;
     scene.advance();
-    let [Command::Place { spec, prefer_not }] = &scene.commands()[..] else { panic!("no attempt") };
+    let [Command::Place { spec, reads, prefer_not }] = &scene.commands()[..] else { panic!("no attempt") };
     assert_eq!((spec.number, spec.has_video, spec.has_audio, spec.base), (1, true, false, at(-1_000)));
     assert_eq!((&spec.ladder, prefer_not.len()), (ladder().as_ref(), 0));
+    assert_eq!(*reads, scene.section.reads);
 }
 
 #[track_caller]

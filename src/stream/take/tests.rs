@@ -190,6 +190,98 @@ fn mp3_has_no_configuration_but_its_own_header() {
 }
 
 #[test]
+fn mp3_that_changes_begins_a_section_of_its_own() {
+    // MPEG-1 layer III at 128 kbit/s: 44.1 kHz stereo, the same at another bit rate, and 48 kHz.
+    let mp3 = |timestamp_ms, rates: u8| {
+        let body = vec![0x2e, 0xff, 0xfb, rates, 0xc4, 0];
+        tag(TagKind::Audio, timestamp_ms, body)
+    };
+    check(&[
+        (video_tag(0, 0), ""),
+        (key(0), ""),
+        (mp3(10, 0x90), "S0+ K0 A10"),
+        (mp3(36, 0xa0), "A36"),
+        (mp3(62, 0x94), ""),
+        (picture(80), "P80"),
+        (key(120), "S120+ K120 A62"),
+        (mp3(130, 0x94), "A130"),
+    ]);
+}
+
+#[test]
+fn audio_of_another_codec_begins_a_section_of_its_own() {
+    let mp3 = |timestamp_ms| tag(TagKind::Audio, timestamp_ms, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    let steps = [
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (sound(10), "A10"),
+        (mp3(30), ""),
+        (key(40), "S40+ K40 A30"),
+        (sound(50), ""),
+        (audio_tag(60), ""),
+        (sound(70), ""),
+        (key(80), "S80+ K80 A70"),
+    ];
+    check(&steps);
+}
+
+#[test]
+fn an_access_unit_of_audio_lasts_as_long_as_its_codec_says() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    let mp3 = tag(TagKind::Audio, 100, &b"\x2e\xff\xfb\x94\xc4\0"[..]);
+    take.handle_tag(&mp3, now).unwrap();
+    assert_eq!(take.end(), Ticks::from_samples(1152, 48_000));
+}
+
+#[test]
+fn a_section_says_what_a_node_must_read() {
+    let now = crate::base::clock::now();
+    let reads = |tags: &[Tag]| {
+        let mut take = take();
+        tags.iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+        take.handle_deadline(now + TRACK_WAIT);
+        let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
+        start.reads
+    };
+    let mp3 = tag(TagKind::Audio, 0, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    assert_eq!(reads(&[video_tag(0, 0), audio_tag(0), key(0)]), [Carriage::H264, Carriage::Aac]);
+    assert_eq!(reads(&[video_tag(0, 0), mp3, key(0)]), [Carriage::H264, Carriage::Mp3]);
+    assert_eq!(reads(&[video_tag(0, 0), key(0)]), [Carriage::H264]);
+}
+
+#[test]
+fn bodies_are_enhanced_rtmps_or_flvs_own() {
+    let forms = |kind, bodies: [&[u8]; 3]| bodies.map(|body| form(kind, body));
+    let expected = [Form::Plain, Form::Enhanced, Form::Plain];
+    assert_eq!(forms(TrackKind::Video, [b"\x17\0", b"\x90avc1", b""]), expected);
+    assert_eq!(forms(TrackKind::Audio, [b"\xaf\0", b"\x90Opus", b""]), expected);
+}
+
+#[test]
+fn a_plain_body_says_its_codec_in_four_characters() {
+    let video = video_tag(0, 0).payload;
+    assert_eq!(four_cc(TrackKind::Video, &video), Some(*b"avc1"));
+    assert_eq!(four_cc(TrackKind::Audio, &sound(0).payload), Some(*b"mp4a"));
+    assert_eq!(four_cc(TrackKind::Audio, b"\x2e\xff\xfb\x90\xc4\0"), Some(*b".mp3"));
+    assert_eq!((four_cc(TrackKind::Video, b"\x17\x02\0\0\0"), four_cc(TrackKind::Audio, b"")), (None, None));
+}
+
+#[test]
+fn a_plain_track_is_passed_over_where_another_is_followed() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    take.selection.follow(TrackKind::Audio, 1);
+    [video_tag(0, 0), audio_tag(0), key(0), sound(0), audio_body(b"")]
+        .iter()
+        .for_each(|tag| take.handle_tag(tag, now).unwrap());
+    assert_eq!(drain(&mut take), "", "no audio has shown of the track that is followed");
+    let other = OtherTrack { kind: TrackKind::Audio, number: 0, four_cc: *b"mp4a" };
+    assert_eq!(take.other_tracks(), (&[other][..], 0));
+}
+
+#[test]
 fn media_before_its_configuration_cannot_be_decoded() {
     check(&[(key(0), "-"), (sound(0), ""), (video_tag(0, 0), ""), (audio_tag(0), ""), (key(40), "S0+ K0")]);
 }

@@ -21,7 +21,7 @@ async fn a_full_queue_fails_the_attempt() {
     let house = House::open(|_| {}).await;
     let mut node = FakeNode::join(house.fleet_port, "n1").await;
     let mut leases = leases(&house);
-    leases.place(script::attempt(), Vec::new()).expect("the fleet runs");
+    leases.place(script::attempt(), Vec::new(), Vec::new()).expect("the fleet runs");
     // Offered, and the node does not come for it: nothing is taken but the one that the lease holds in its hand.
     node.lease().await;
     let mut fed = 0;
@@ -42,7 +42,7 @@ async fn what_nobody_takes_any_more_is_no_failure() {
     let house = House::open(|_| {}).await;
     let mut leases = leases(&house);
     assert_eq!(leases.feed(ATTEMPT, LeaseInput::EndOfInput), Ok(()), "no such attempt");
-    leases.place(script::attempt(), Vec::new()).expect("the fleet runs");
+    leases.place(script::attempt(), Vec::new(), Vec::new()).expect("the fleet runs");
     let no_node = |event: &LeaseEvent| matches!(event, LeaseEvent::Failed { reason: Reason::NoNode, .. });
     check_event(&mut leases, no_node).await;
     assert_eq!(leases.feed(ATTEMPT, LeaseInput::EndOfInput), Ok(()), "the last event has said why");
@@ -53,7 +53,7 @@ async fn a_dropped_lease_is_given_up() {
     let house = House::open(|_| {}).await;
     let mut node = FakeNode::join(house.fleet_port, "n1").await;
     let mut leases = leases(&house);
-    leases.place(script::attempt(), Vec::new()).expect("the fleet runs");
+    leases.place(script::attempt(), Vec::new(), Vec::new()).expect("the fleet runs");
     let spec = node.lease().await;
     check_event(&mut leases, |event| *event == LeaseEvent::Placed { node: name("n1") }).await;
     leases.drop_lease(ATTEMPT);
@@ -71,7 +71,7 @@ async fn a_node_that_failed_is_passed_over_for_another() {
     let nodes = (FakeNode::join(house.fleet_port, "n1").await, FakeNode::join(house.fleet_port, "n2").await);
     for (avoided, expected) in [("n1", "n2"), ("n2", "n1")] {
         let mut leases = leases(&house);
-        leases.place(script::attempt(), vec![name(avoided)]).expect("the fleet runs");
+        leases.place(script::attempt(), Vec::new(), vec![name(avoided)]).expect("the fleet runs");
         check_event(&mut leases, |event| *event == LeaseEvent::Placed { node: name(expected) }).await;
     }
     drop(nodes);

@@ -6,7 +6,7 @@ use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
 use crate::hls::OutputView;
 use crate::media::time::Ticks;
-use crate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
+use crate::media::track::{AudioCodec, AudioConfiguration, TrackKind, VideoCodec, VideoConfiguration};
 use crate::proxy::tests::house::{name, stream_name};
 use crate::wire::message::Fragment;
 
@@ -54,6 +54,8 @@ fn report() -> Report {
         last_failure: Some((Reason::FfmpegCrashed, "why".to_owned())),
         video: Some(video(1920, 1080)),
         audio: Some(audio()),
+        other_tracks: vec![OtherTrack { kind: TrackKind::Video, number: 1, four_cc: *b"hv\"\x01" }],
+        more_other_tracks: 2,
         frame_rate: Some(29.5),
         gop: Some(Duration::from_millis(1950)),
         source_frames: 301,
@@ -114,6 +116,7 @@ fn every_field_comes_from_where_it_should() {
         "node": "n1", "attempts": 3, "reattachments": 2,
         "source": {
             "video_codec": "h264", "width": 1920, "height": 1080, "fps": 29.5, "audio_codec": "aac",
+            "other_tracks": [{ "kind": "video", "number": 1, "codec": "hv\\\"\\x01" }], "more_other_tracks": 2,
             "bitrate": 23, "gop_ms": 1950, "bytes": 22, "frames": 301,
         },
         "committed": { "frames": 240, "fragments": 9, "position_ms": 4000, "lag_ms": 1400 },

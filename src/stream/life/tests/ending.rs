@@ -68,6 +68,34 @@ fn a_stream_without_media_ends_at_once() {
     assert_eq!(scene.endings(), "finish:shutdown");
 }
 
+/// Expects the publisher to be told this, when `end` has closed it.
+#[track_caller]
+fn check_told(end: impl FnOnce(&mut Scene), expected: &str) {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..1);
+    end(&mut scene);
+    scene.carry_out(false);
+    let told = scene.commands.into_iter().find_map(|command| match command {
+        Command::ClosePublisher { detail, .. } => Some(detail),
+        _ => None,
+    });
+    assert_eq!(told.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_publisher_is_told_in_a_sentence_why_it_is_closed() {
+    let end = |reason| move |scene: &mut Scene| scene.stream.handle_end(reason, scene.now);
+    check_told(end(Reason::Ended), "the stream was ended by whoever runs the server");
+    check_told(end(Reason::Shutdown), "the server is stopping");
+    let taken_over = |scene: &mut Scene| assert_eq!(scene.publish(2), Ok(()));
+    check_told(taken_over, "another encoder has taken over this stream");
+    let record =
+        |scene: &mut Scene| scene.send(1, [tag(crate::media::flv::TagKind::Audio, 0, &b"\xaf\0\x11"[..])]);
+    let expected = "the audio configuration cannot be read: \
+                    the AudioSpecificConfig ends inside samplingFrequencyIndex, which begins at byte 0";
+    check_told(record, expected);
+}
+
 #[test]
 fn the_first_reason_to_end_is_the_one_that_is_told() {
     let mut scene = Scene::live();

@@ -1,6 +1,8 @@
 //! Sections: one after the other, bounded, and none holds up the ones behind it for ever.
 
 use super::*;
+use crate::base::units::Bitrate;
+use crate::ffmpeg::ladder::AudioOutput;
 use crate::media::flv::TagKind;
 
 /// Each call begins a section, by the other of two configurations.
@@ -44,21 +46,23 @@ fn a_publisher_that_changes_its_configuration_too_often_is_closed() {
     assert_eq!(scene.stream.sections.len(), MAX_SECTIONS);
 }
 
-#[test]
-fn mp3_cannot_be_copied() {
-    let mut scene = Scene::live();
-    let mp3 = tag(TagKind::Audio, 0, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
-    scene.send(1, [video_tag(0, 0), mp3, key(0)]);
+/// Sends a picture with this audio before it, and gives what an attempt is asked to make of the audio.
+fn wanted_audio(scene: &mut Scene, audio: [Tag; 1], which: usize) -> AudioOutput {
+    scene.send(1, [video_tag(0, which)].into_iter().chain(audio).chain([key(0)]));
     scene.carry_out(false);
-    let detail = match &scene.commands[..] {
-        [
-            Command::ClosePublisher { reason: Reason::UnsupportedCodec, detail, .. },
-            Command::Finish { .. },
-        ] => detail,
-        other => panic!("not closed: {other:?}"),
-    };
-    assert!(detail.contains("audio = \"aac:128k\""), "{detail}");
-    assert!(scene.stream.sections.is_empty());
+    scene.specs.last().expect("an attempt").ladder.audio
+}
+
+#[test]
+fn audio_that_cannot_be_copied_is_encoded_section_by_section() {
+    let mp3 = tag(TagKind::Audio, 0, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    let encoded = AudioOutput::Aac { bitrate: Bitrate::kilobits(128) };
+    assert_eq!(wanted_audio(&mut Scene::live(), [audio_tag(0)], 0), AudioOutput::Copy);
+    let mut scene = Scene::live();
+    assert_eq!(wanted_audio(&mut scene, [mp3], 0), encoded);
+    scene.stream.give_up_unreadable(String::new(), scene.now);
+    assert_eq!(scene.publish(1), Ok(()));
+    assert_eq!(wanted_audio(&mut scene, [audio_tag(0)], 1), AudioOutput::Copy, "the next section's is AAC");
 }
 
 #[test]
@@ -114,4 +118,78 @@ fn a_retry_without_anything_to_read_does_not_spin() {
     assert!(scene.stream.next_deadline().is_none_or(|next| next > scene.now), "the only GOP is truncated");
     scene.send(1, [key(10_000)]);
     assert_eq!(scene.stream.delivery.attempts, 2, "the next one is not");
+}
+
+/// What is told when no node can read a source.
+const DETAIL: &str = "no node can read hevc from FLV: FFmpeg 6.1 or later is needed";
+
+/// No node can read what the last attempt was for.
+fn refuse_input(scene: &mut Scene) {
+    scene.carry_out(false);
+    let attempt = scene.specs.last().expect("an attempt").number;
+    let (node, reason, detail) = (None, Reason::UnsupportedCodec, DETAIL.to_owned());
+    scene.stream.handle_failed(AttemptFailure { attempt, node, reason, detail }, scene.now);
+}
+
+#[test]
+fn a_source_that_no_node_can_read_closes_its_publisher_at_once() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    refuse_input(&mut scene);
+    scene.carry_out(false);
+    let (publisher, reason) = (PublisherId(1), Reason::UnsupportedCodec);
+    assert_eq!(
+        scene.commands,
+        [
+            Command::Commit(Commit::AudioExpected),
+            Command::ClosePublisher { publisher, reason, detail: DETAIL.to_owned() },
+        ]
+    );
+    assert_eq!(scene.stream.phase, Phase::Reconnecting(scene.now + GRACE));
+    assert!(scene.stream.sections.is_empty() && !scene.stream.delivery.backoff.is_quarantined());
+    assert_eq!((scene.stream.delivery.accepted(), scene.stream.delivery.lost()), (4, 4));
+    let report = scene.stream.report(scene.now);
+    assert_eq!(report.last_failure, Some((reason, DETAIL.to_owned())));
+    assert_eq!(scene.stream.next_deadline(), Some(scene.now + GRACE), "nothing is tried meanwhile");
+}
+
+#[test]
+fn a_publisher_that_comes_back_with_something_readable_goes_on() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    refuse_input(&mut scene);
+    assert_eq!(scene.endings(), "close1:unsupported_codec");
+    assert_eq!(scene.publish(2), Ok(()));
+    scene.send_gops(2, 0..2);
+    scene.close(2, PublisherEnd::Orderly);
+    scene.work();
+    assert_eq!(scene.committed().len(), 2);
+    assert_eq!((scene.stream.delivery.lost(), scene.stream.phase), (4, Phase::Over));
+}
+
+#[test]
+fn an_unreadable_section_that_is_over_is_given_up_and_nobody_is_closed_for_it() {
+    let mut scene = Scene::live();
+    change(&mut scene, 0);
+    change(&mut scene, 1);
+    refuse_input(&mut scene);
+    scene.close(1, PublisherEnd::Orderly);
+    scene.work();
+    assert!(!scene.commands.iter().any(|command| matches!(command, Command::ClosePublisher { .. })));
+    assert_eq!(scene.committed(), [(1_000, 2_000)]);
+    assert_eq!(scene.stream.delivery.lost(), 2);
+}
+
+#[test]
+fn a_node_that_says_so_does_not_close_a_publisher() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..1);
+    scene.carry_out(false);
+    let (node, reason, detail) = (Some(name("n1")), Reason::UnsupportedCodec, String::new());
+    for attempt in [1, 7] {
+        let failure = AttemptFailure { attempt, node: node.clone(), reason, detail: detail.clone() };
+        scene.stream.handle_failed(failure, scene.now);
+    }
+    scene.stream.handle_failed(AttemptFailure { attempt: 1, node: None, reason, detail }, scene.now);
+    assert_eq!((scene.endings().as_str(), scene.stream.sections.len()), ("", 1));
 }

@@ -26,6 +26,70 @@ fn a_publisher_that_keeps_the_stream_refuses_the_newcomer() {
     assert_eq!(scene.publish(2), Ok(()), "nobody is there any more");
 }
 
+/// Opens a scene of which the publisher has sent a second of media and is silent since, for `silence`.
+fn silent(takeover: Takeover, silence: Duration) -> Scene {
+    let mut scene = Scene::with(takeover, at(60_000));
+    assert_eq!(scene.publish(1), Ok(()));
+    scene.now += Duration::from_secs(60);
+    scene.send_gops(1, 0..1);
+    scene.wait(silence);
+    scene
+}
+
+const BRIEF: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_publisher_that_left_without_a_word_does_not_keep_the_stream() {
+    let mut scene = silent(Takeover::Refuse, SILENT_PUBLISHER - BRIEF);
+    assert_eq!(scene.publish(2), Err(Reason::AlreadyPublishing), "it may still be there");
+    scene.wait(BRIEF);
+    assert_eq!(scene.publish(2), Ok(()));
+    assert_eq!(scene.endings(), "close1:taken_over");
+    assert_eq!(scene.publish(3), Err(Reason::AlreadyPublishing), "the newcomer has its own time");
+    scene.now += SILENT_PUBLISHER;
+    scene.send_gops(2, 0..1);
+    assert_eq!(scene.publish(3), Err(Reason::AlreadyPublishing), "and is heard");
+    scene.close(1, PublisherEnd::Broken);
+    assert_eq!(scene.stream.phase, Phase::Live, "the old connection breaks at last, and means nothing");
+}
+
+#[test]
+fn one_that_has_only_opened_its_connection_is_silent_too() {
+    let mut scene = Scene::with(Takeover::Refuse, at(60_000));
+    assert_eq!(scene.publish(1), Ok(()));
+    scene.wait(SILENT_PUBLISHER);
+    assert_eq!(scene.publish(2), Ok(()));
+    assert_eq!(scene.endings(), "close1:taken_over");
+}
+
+#[test]
+fn to_replace_a_silent_publisher_neither_counts_nor_waits() {
+    let mut scene = silent(Takeover::Replace, BRIEF);
+    // The pause after these is 8 s.
+    for (publisher, pause) in [(2, 0), (3, 1), (4, 2), (5, 4)] {
+        scene.now += Duration::from_secs(pause);
+        scene.stream.last_heard = scene.now;
+        assert_eq!(scene.publish(publisher), Ok(()));
+    }
+    assert_eq!(scene.publish(6), Err(Reason::AlreadyPublishing));
+    scene.wait(SILENT_PUBLISHER);
+    assert_eq!(scene.publish(6), Ok(()), "5 s before the pause is over");
+    scene.now += Duration::from_secs(5);
+    scene.stream.last_heard = scene.now;
+    assert_eq!(scene.publish(7), Ok(()), "which has not become longer by it");
+}
+
+#[test]
+fn an_encoder_whose_connection_broke_comes_back_within_the_pause() {
+    let mut scene = silent(Takeover::Replace, BRIEF);
+    assert_eq!(scene.publish(2), Ok(()));
+    scene.send_gops(2, 0..1);
+    assert_eq!(scene.publish(3), Err(Reason::AlreadyPublishing), "the pause runs");
+    scene.close(2, PublisherEnd::Broken);
+    assert_eq!(scene.publish(3), Ok(()), "but nothing is taken over");
+    assert_eq!(scene.endings(), "close1:taken_over");
+}
+
 /// Offers takeovers after these pauses in seconds, and expects which are allowed.
 #[track_caller]
 fn check_pauses(pauses: &[(u64, bool)]) {

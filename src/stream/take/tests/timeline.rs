@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::take::clock::{MAX_STEP, MAX_STEP_BACK, TakeClock};
 use TrackKind::{Audio, Video};
 
 fn place(clock: &mut TakeClock, track: TrackKind, timestamp_ms: u32) -> Ticks {
