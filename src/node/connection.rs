@@ -206,9 +206,10 @@ impl FrameWriter {
         self.send_frame(message.encode()?).await
     }
 
-    /// Sends a frame; its two pieces leave in one system call.
+    /// Sends a frame; its pieces leave in one system call.
     pub(super) async fn send_frame(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        Ok(self.stream.write_all_buf(&mut frame.head.chain(frame.body)).await?)
+        let [head, body, tail] = frame.pieces();
+        Ok(self.stream.write_all_buf(&mut Buf::chain(Buf::chain(head, body), tail)).await?)
     }
 
     /// Says that nothing more will come.

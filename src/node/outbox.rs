@@ -106,7 +106,7 @@ mod tests {
     use bytes::Bytes;
 
     fn frame(bytes: usize) -> Frame {
-        Frame { head: Bytes::new(), body: vec![0; bytes].into() }
+        Frame { head: Bytes::new(), body: vec![0; bytes].into(), tail: None }
     }
 
     async fn drained(outbox: &Outbox) -> Vec<usize> {

@@ -214,9 +214,9 @@ async fn supply(
 ) -> SupplyError {
     loop {
         match reader.next().await {
-            Ok(LeaseInput::Media(bytes)) => {
+            Ok(LeaseInput::Media(media)) => {
                 let Some(pipe) = &mut input else { continue };
-                match write(pipe, bytes, reader).await {
+                match write(pipe, media.into_bytes(), reader).await {
                     Ok(Taken::All) => {}
                     // Its exit will say why.
                     Ok(Taken::NoMore) => input = None,

@@ -13,9 +13,9 @@ use super::command::Command;
 use super::resume::Start;
 use super::section::Section;
 
-/// The most pieces on their way to a node at once: three for each access unit. More is not needed on a link that keeps
-/// up, and what a slow link has not taken stays in the GOP log.
-pub const WINDOW_INPUTS: usize = 384;
+/// The most inputs on their way to a node at once: one for each access unit, so a second or two. More is not needed on a
+/// link that keeps up, and what a slow link has not taken stays in the GOP log.
+pub const WINDOW_INPUTS: usize = 128;
 /// The most bytes on their way to a node at once, unless a single access unit is larger.
 pub const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 
@@ -50,7 +50,7 @@ pub struct Attempt {
     /// When it was last heard of.
     pub last_heard: Instant,
     cursor: Cursor,
-    /// Sizes of the pieces on their way, oldest first.
+    /// Sizes of the inputs on their way, oldest first.
     sizes: VecDeque<usize>,
     in_flight_bytes: usize,
     inits: BTreeMap<Output, OutputInit>,
@@ -95,7 +95,7 @@ impl Attempt {
         self.inits.get(&output)
     }
 
-    /// The link has taken `inputs` pieces.
+    /// The link has taken so many inputs.
     pub fn handle_written(&mut self, inputs: usize) {
         for _ in 0..inputs {
             let Some(size) = self.sizes.pop_front() else { return };
@@ -106,8 +106,8 @@ impl Attempt {
     /// The attempt's connection stands: the preamble goes first.
     pub fn attach(&mut self, section: &Section, commands: &mut VecDeque<Command>) {
         self.stage = Stage::Attached;
-        for piece in section.preamble() {
-            self.send(LeaseInput::Media(piece), commands);
+        for media in section.preamble() {
+            self.send(LeaseInput::Media(media), commands);
         }
     }
 
@@ -116,8 +116,8 @@ impl Attempt {
         while self.stage == Stage::Attached && self.has_room() {
             match log.read(&mut self.cursor) {
                 Read::Unit(unit) => {
-                    for piece in Section::tag(unit, self.base) {
-                        self.send(LeaseInput::Media(piece), commands);
+                    if let Some(media) = Section::tag(unit, self.base) {
+                        self.send(LeaseInput::Media(media), commands);
                     }
                 }
                 Read::CaughtUp if section.closed.is_none() => break,
@@ -132,12 +132,12 @@ impl Attempt {
     }
 
     fn has_room(&self) -> bool {
-        self.sizes.len() + 3 <= WINDOW_INPUTS && self.in_flight_bytes < WINDOW_BYTES
+        self.sizes.len() < WINDOW_INPUTS && self.in_flight_bytes < WINDOW_BYTES
     }
 
     fn send(&mut self, input: LeaseInput, commands: &mut VecDeque<Command>) {
         let size = match &input {
-            LeaseInput::Media(bytes) => bytes.len(),
+            LeaseInput::Media(media) => media.len(),
             LeaseInput::EndOfInput => 0,
         };
         self.sizes.push_back(size);

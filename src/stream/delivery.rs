@@ -265,7 +265,7 @@ impl Delivery {
         }
     }
 
-    /// The link has taken `inputs` pieces.
+    /// The link has taken so many `inputs`.
     pub fn handle_written(&mut self, number: u32, inputs: usize, now: Instant) {
         if let Some(attempt) = self.current(number, now) {
             attempt.handle_written(inputs);

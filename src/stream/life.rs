@@ -233,7 +233,7 @@ impl Stream {
         self.advance(now);
     }
 
-    /// The link of `attempt` has taken `inputs` pieces.
+    /// The link of `attempt` has taken so many `inputs`.
     pub fn handle_written(&mut self, attempt: u32, inputs: usize, now: Instant) {
         self.delivery.handle_written(attempt, inputs, now);
         self.advance(now);

@@ -11,6 +11,7 @@ use crate::media::flv::{self, TagKind};
 use crate::media::gop::SectionId;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, TrackKind, VideoConfiguration};
+use crate::wire::message::Media;
 
 /// What FFmpeg must read before any media: kept beside the GOP log and sent first on every attach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,44 +50,35 @@ pub struct Section {
     pub closed: Option<Instant>,
 }
 
-/// Appends one FLV tag to `out`, as three pieces so that `payload` is not copied.
-fn push_tag(out: &mut Vec<Bytes>, kind: TagKind, millis: u32, payload: &Bytes) {
-    // RTMP's message length has 24 bits too, so every payload fits.
-    let Ok(header) = flv::tag_header(kind, payload.len(), millis) else { return };
-    out.push(Bytes::copy_from_slice(&header));
-    out.push(payload.clone());
-    out.push(Bytes::copy_from_slice(&flv::tag_trailer(payload.len())));
-}
-
 impl Section {
     /// The file header and the configuration tags, in the order in which FFmpeg's demuxer wants them.
     #[must_use]
-    pub fn preamble(&self) -> Vec<Bytes> {
-        let mut out = vec![Bytes::copy_from_slice(&flv::file_header(true, self.audio.is_some()))];
+    pub fn preamble(&self) -> Vec<Media> {
+        let header = flv::file_header(true, self.audio.is_some());
+        let mut out = vec![Media::Bytes(Bytes::copy_from_slice(&header))];
         let Preamble { metadata, video, audio } = &self.preamble;
         let audio = audio.as_ref().filter(|_| self.audio.is_some());
         for (kind, payload) in
             [(TagKind::Script, metadata.as_ref()), (TagKind::Video, video.as_ref()), (TagKind::Audio, audio)]
         {
-            if let Some(payload) = payload {
-                push_tag(&mut out, kind, 0, payload);
-            }
+            // RTMP's message length has 24 bits as FLV's has, so every payload fits.
+            out.extend(payload.and_then(|payload| Media::tag(kind, 0, payload.clone()).ok()));
         }
         out
     }
 
-    /// An access unit as an FLV tag with its time relative to `base`; one before it is put at zero.
+    /// An access unit as an FLV tag with its time relative to `base`; one before it is put at zero. `None` for one that is
+    /// too long for a tag, which none is that came in one.
     #[must_use]
-    pub fn tag(unit: &AccessUnit, base: Ticks) -> Vec<Bytes> {
+    pub fn tag(unit: &AccessUnit, base: Ticks) -> Option<Media> {
         let millis = (unit.decode_time - base).as_millis().max(0);
         let kind = match unit.track {
             TrackKind::Video => TagKind::Video,
             TrackKind::Audio => TagKind::Audio,
         };
-        let mut out = Vec::with_capacity(3);
         // An attempt lives far shorter than 2^32 ms: a section of 49 days would wrap as its sender's clock does.
-        push_tag(&mut out, kind, u32::try_from(millis & 0xffff_ffff).unwrap_or(0), &unit.payload);
-        out
+        let millis = u32::try_from(millis & 0xffff_ffff).unwrap_or(0);
+        Media::tag(kind, millis, unit.payload.clone()).ok()
     }
 }
 
@@ -95,10 +87,15 @@ mod tests {
     use super::*;
     use crate::stream::example::{at, section, unit};
 
-    /// Expects the bytes of all pieces together.
+    /// Expects the bytes of all together.
     #[track_caller]
-    fn check(pieces: &[Bytes], expected: &[&[u8]]) {
-        assert_eq!(pieces.concat(), expected.concat());
+    fn check(media: &[Media], expected: &[&[u8]]) {
+        let bytes: Vec<Bytes> = media.iter().cloned().map(Media::into_bytes).collect();
+        assert_eq!(bytes.concat(), expected.concat());
+    }
+
+    fn tag(unit: &AccessUnit, base: Ticks) -> Media {
+        Section::tag(unit, base).expect("a short payload")
     }
 
     fn small(audio: bool) -> Section {
@@ -133,17 +130,21 @@ mod tests {
     #[test]
     fn an_access_unit_keeps_its_payload_and_gets_the_time_after_the_base() {
         let picture = unit(TrackKind::Video, 0x0123_4567, true);
-        let pieces = Section::tag(&picture, Ticks::ZERO);
-        check(&pieces, &[b"\x09\0\0\x07\x23\x45\x67\x01\0\0\0", b"payload", b"\0\0\0\x12"]);
-        assert_eq!(pieces[1].as_ptr(), picture.payload.as_ptr(), "not copied");
-        let sound = Section::tag(&unit(TrackKind::Audio, 1_050, true), at(1_000));
-        check(&sound, &[b"\x08\0\0\x07\0\0\x32\0\0\0\0", b"payload", b"\0\0\0\x12"]);
+        let media = tag(&picture, Ticks::ZERO);
+        check(
+            std::slice::from_ref(&media),
+            &[b"\x09\0\0\x07\x23\x45\x67\x01\0\0\0", b"payload", b"\0\0\0\x12"],
+        );
+        let Media::Tag { payload, .. } = media else { panic!("no tag") };
+        assert_eq!(payload.as_ptr(), picture.payload.as_ptr(), "not copied");
+        let sound = tag(&unit(TrackKind::Audio, 1_050, true), at(1_000));
+        check(&[sound], &[b"\x08\0\0\x07\0\0\x32\0\0\0\0", b"payload", b"\0\0\0\x12"]);
     }
 
     #[test]
     fn a_time_before_the_base_is_zero_and_one_of_33_bits_wraps() {
         let time =
-            |millis, base| Section::tag(&unit(TrackKind::Video, millis, true), at(base))[0][4..8].to_vec();
+            |millis, base| tag(&unit(TrackKind::Video, millis, true), at(base)).into_bytes()[4..8].to_vec();
         assert_eq!(time(999, 1_000), [0, 0, 0, 0]);
         assert_eq!(time((1 << 32) - 1, 0), [0xff, 0xff, 0xff, 0xff]);
         assert_eq!(time((1 << 32) + 5, 0), [0, 0, 5, 0]);

@@ -9,8 +9,8 @@
 //!        | presentation_time: i64 | coded frame     AudioUnit
 //! ```
 //!
-//! This module moves no bytes: a sender writes [`Frame::head`] and [`Frame::body`] one after the other (vectored), so
-//! that media is never copied into a frame; a receiver appends what it reads to a buffer and calls [`decode`] until it
+//! This module moves no bytes: a sender writes [`Frame::pieces`] one after the other (vectored), so that media is never
+//! copied into a frame; a receiver appends what it reads to a buffer and calls [`decode`] until it
 //! says `None`. A peer may be hostile: the length is checked against the limit of its kind as soon as five bytes are
 //! there, so a lying one is an error and never an allocation.
 
@@ -18,9 +18,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::message::{AudioUnit, Fragment, LeaseInput, LeaseOutput, NodeMessage, OutputInit, ProxyMessage};
-use crate::media::fragmenter;
+use super::message::{
+    AudioUnit, Fragment, LeaseInput, LeaseOutput, Media, NodeMessage, OutputInit, ProxyMessage,
+    TAG_TRAILER_BYTES,
+};
 use crate::media::time::Ticks;
+use crate::media::{flv, fragmenter};
 
 #[cfg(test)]
 mod tests;
@@ -102,20 +105,28 @@ pub enum WireError {
     },
 }
 
-/// One frame in two pieces, to be written one after the other.
+/// One frame in up to three pieces, to be written one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Length, kind and the fixed header or JSON.
     pub head: Bytes,
     /// The media that follows, shared with whoever else holds it; often empty.
     pub body: Bytes,
+    /// What follows the media: an FLV tag's trailer.
+    pub tail: Option<[u8; TAG_TRAILER_BYTES]>,
 }
 
 impl Frame {
     /// Bytes of the whole frame.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.head.len() + self.body.len()
+        self.pieces().map(<[u8]>::len).iter().sum()
+    }
+
+    /// The pieces in order; the last two may be empty.
+    #[must_use]
+    pub fn pieces(&self) -> [&[u8]; 3] {
+        [&self.head, &self.body, self.tail.as_ref().map_or(&[], |tail| tail)]
     }
 
     /// Whether there is nothing to write; no frame that this module makes is empty.
@@ -201,7 +212,11 @@ impl Message for ProxyMessage {
 impl Message for LeaseInput {
     fn encode(&self) -> Result<Frame, WireError> {
         match self {
-            Self::Media(bytes) => frame::<Self>(kind::MEDIA, &[], bytes.clone()),
+            Self::Media(Media::Bytes(bytes)) => frame::<Self>(kind::MEDIA, &[], bytes.clone()),
+            Self::Media(Media::Tag { header, payload }) => {
+                let trailer = flv::tag_trailer(payload.len());
+                frame_with_tail::<Self>(kind::MEDIA, header, payload.clone(), Some(trailer))
+            }
             Self::EndOfInput => frame::<Self>(kind::END_OF_INPUT, &[], Bytes::new()),
         }
     }
@@ -216,7 +231,7 @@ impl Message for LeaseInput {
 
     fn decode_body(kind: u8, body: Bytes) -> Result<Self, WireError> {
         match kind {
-            kind::MEDIA => Ok(Self::Media(body)),
+            kind::MEDIA => Ok(Self::Media(body.into())),
             kind::END_OF_INPUT => Ok(Self::EndOfInput),
             _ => Err(WireError::UnknownKind(kind)),
         }
@@ -320,7 +335,17 @@ fn decode_audio_unit(mut body: Bytes) -> Result<AudioUnit, WireError> {
 
 /// The frame of `kind` whose body is `header` and then `media`, which is not copied.
 fn frame<M: Message>(kind: u8, header: &[u8], media: Bytes) -> Result<Frame, WireError> {
-    let bytes = header.len() + media.len();
+    frame_with_tail::<M>(kind, header, media, None)
+}
+
+/// The same with a few bytes behind the media.
+fn frame_with_tail<M: Message>(
+    kind: u8,
+    header: &[u8],
+    media: Bytes,
+    tail: Option<[u8; TAG_TRAILER_BYTES]>,
+) -> Result<Frame, WireError> {
+    let bytes = header.len() + media.len() + tail.map_or(0, |tail| tail.len());
     let limit = M::limit(kind).ok_or(WireError::UnknownKind(kind))?;
     let length = u32::try_from(bytes + 1).ok().filter(|_| bytes <= limit);
     let length = length.ok_or(WireError::TooLong { kind, bytes, limit })?;
@@ -328,7 +353,7 @@ fn frame<M: Message>(kind: u8, header: &[u8], media: Bytes) -> Result<Frame, Wir
     head.put_u32(length);
     head.put_u8(kind);
     head.put_slice(header);
-    Ok(Frame { head: head.freeze(), body: media })
+    Ok(Frame { head: head.freeze(), body: media, tail })
 }
 
 fn json_frame<M: Message>(kind: u8, value: &impl Serialize) -> Result<Frame, WireError> {

@@ -8,6 +8,7 @@ use crate::base::reason::Reason;
 pub use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::Output;
+use crate::media::flv::{self, FlvError, TagKind};
 pub use crate::media::fragment::Fragment;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, VideoConfiguration};
@@ -145,11 +146,73 @@ impl std::fmt::Debug for LeaseSpec {
     }
 }
 
+/// Bytes of an FLV tag before its body (FLV 10.1 E.4.1).
+const TAG_HEADER_BYTES: usize = 11;
+/// Bytes after it: `PreviousTagSize` (E.3).
+pub(super) const TAG_TRAILER_BYTES: usize = 4;
+
+/// Bytes for FFmpeg's standard input: whole FLV tags, the file header first. On the wire both kinds are one frame of the
+/// same bytes, and what arrives is always [`Media::Bytes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// As they are.
+    Bytes(Bytes),
+    /// An FLV tag whose body others hold too, so that it is not copied to be put between its header and trailer.
+    Tag {
+        /// What comes before the body.
+        header: [u8; TAG_HEADER_BYTES],
+        /// The body.
+        payload: Bytes,
+    },
+}
+
+impl Media {
+    /// A tag at `timestamp_ms`.
+    ///
+    /// # Errors
+    /// When the payload is longer than a tag can say.
+    pub fn tag(kind: TagKind, timestamp_ms: u32, payload: Bytes) -> Result<Self, FlvError> {
+        Ok(Self::Tag { header: flv::tag_header(kind, payload.len(), timestamp_ms)?, payload })
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Tag { payload, .. } => TAG_HEADER_BYTES + payload.len() + TAG_TRAILER_BYTES,
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in one piece: without a copy of what has arrived.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Tag { header, payload } => {
+                [&header[..], &payload[..], &flv::tag_trailer(payload.len())[..]].concat().into()
+            }
+        }
+    }
+}
+
+impl From<Bytes> for Media {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
 /// From proxy to node on a lease's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseInput {
-    /// Bytes for FFmpeg's standard input: whole FLV tags, the file header first.
-    Media(Bytes),
+    /// For FFmpeg's standard input.
+    Media(Media),
     /// No more input: let FFmpeg finish.
     EndOfInput,
 }
@@ -222,6 +285,17 @@ pub struct AttemptEnd {
 mod tests {
     use super::*;
     use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency};
+
+    #[test]
+    fn a_tag_has_the_bytes_of_its_three_parts() {
+        let payload = Bytes::from_static(b"body");
+        let tag = Media::tag(TagKind::Video, 0x0102_0304, payload).expect("a short body");
+        let expected = [&b"\x09\0\0\x04\x02\x03\x04\x01\0\0\0body"[..], &flv::tag_trailer(4)].concat();
+        assert_eq!((tag.len(), tag.is_empty()), (expected.len(), false));
+        assert_eq!(tag.into_bytes(), expected);
+        let long = Bytes::from(vec![0; flv::MAX_PAYLOAD_BYTES + 1]);
+        assert!(Media::tag(TagKind::Audio, 0, long).is_err());
+    }
 
     #[test]
     fn a_lease_does_not_print_its_secret() {

@@ -146,7 +146,7 @@ async fn a_lease_runs_from_its_input_to_its_end() {
     let mut node = node().await;
     let mut peer = node.proxy.lease(&mut node.control, lease(1, 120)).await;
     for piece in flv().await.chunks(10_000) {
-        peer.send(&LeaseInput::Media(Bytes::copy_from_slice(piece))).await;
+        peer.send(&LeaseInput::Media(Bytes::copy_from_slice(piece).into())).await;
     }
     peer.send(&LeaseInput::EndOfInput).await;
     let (outputs, end) = outputs(&mut peer).await;
@@ -190,7 +190,7 @@ async fn a_lease_runs_from_its_input_to_its_end() {
 /// Starts a lease and brings it into full swing.
 async fn running(node: &mut Node, height: u32) -> Peer {
     let mut peer = node.proxy.lease(&mut node.control, lease(7, height)).await;
-    peer.send(&LeaseInput::Media(flv().await)).await;
+    peer.send(&LeaseInput::Media(flv().await.into())).await;
     let first = tokio::time::timeout(PATIENCE, peer.next::<LeaseOutput>()).await.unwrap();
     assert!(matches!(first, Some(LeaseOutput::Init(_))), "{first:?}");
     peer
@@ -209,7 +209,7 @@ async fn a_lease_whose_connection_is_closed_leaves_no_ffmpeg() {
 async fn hang(peer: &mut Peer, height: u32) {
     peer.unread().await;
     kill(processes(height)[0], Signal::SIGSTOP).unwrap();
-    let media = LeaseInput::Media(vec![0; 1 << 20].into());
+    let media = LeaseInput::Media(Bytes::from(vec![0; 1 << 20]).into());
     let stuck = async { while peer.try_send(&media).await {} };
     assert!(tokio::time::timeout(Duration::from_secs(1), stuck).await.is_err());
 }
@@ -242,7 +242,7 @@ async fn a_link_that_takes_no_output_ends_the_attempt() {
     let mut peer = node.proxy.lease(&mut node.control, spec).await;
     // Noise without loss: eight copies of it are several times what the outbox and two sockets hold.
     let noise = "testsrc2=size=320x240:rate=30:duration=3,noise=alls=100:allf=t";
-    peer.send(&LeaseInput::Media(encoded(noise, "-preset ultrafast -qp 0").await)).await;
+    peer.send(&LeaseInput::Media(encoded(noise, "-preset ultrafast -qp 0").await.into())).await;
     until("FFmpeg is gone", || processes(142).is_empty()).await;
     let (_, end) = outputs(&mut peer).await;
     assert_eq!(end.reason, Reason::LinkSlow, "{end:?}");
@@ -274,7 +274,7 @@ async fn a_crash_of_ffmpeg_is_told() {
 async fn input_that_is_no_flv_is_told() {
     let mut node = node().await;
     let mut peer = node.proxy.lease(&mut node.control, lease(1, 130)).await;
-    peer.send(&LeaseInput::Media(vec![7; 4000].into())).await;
+    peer.send(&LeaseInput::Media(Bytes::from(vec![7; 4000]).into())).await;
     peer.send(&LeaseInput::EndOfInput).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::InputUnreadable);
 }

@@ -119,14 +119,15 @@ async fn stats_have_the_contracts_fields() {
     assert_eq!(fields(&body), "fleet nodes proxy streams");
     assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
-    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reserved state tags";
+    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
+                reserved state tags";
     assert_eq!(fields(&body["nodes"][0]), node);
     let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover \
                   last_failure left_out name node protocol reattachments renditions source state tenant uptime_s";
     assert_eq!(fields(&body["streams"][0]), stream);
     assert_eq!(
         fields(&body["streams"][0]["source"]),
-        "audio_codec bitrate bytes fps frames gop_ms height video_codec width"
+        "audio_codec bitrate bytes fps frames gop_ms height more_other_tracks other_tracks video_codec width"
     );
     assert_eq!((&body["nodes"][0]["state"], &body["streams"][0]["state"]), (&"alive".into(), &"live".into()));
     let stats: Stats = serde_json::from_value(body).expect("what is written can be read");

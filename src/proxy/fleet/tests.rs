@@ -136,7 +136,7 @@ async fn attached(proxy: &Proxy, node: &mut FakeNode) -> (Stream, Wire) {
 async fn media_goes_down_fragments_come_up_and_the_end_is_the_last_event() {
     let (proxy, mut node) = Proxy::with_node().await;
     let (mut stream, mut wire) = attached(&proxy, &mut node).await;
-    let media = LeaseInput::Media(Bytes::from(vec![7; 300_000]));
+    let media = LeaseInput::Media(Bytes::from(vec![7; 300_000]).into());
     for input in [media.clone(), media.clone(), LeaseInput::EndOfInput] {
         stream.send(input).await;
     }
@@ -223,7 +223,7 @@ async fn a_stream_gives_up_by_dropping_its_input() {
 async fn a_stream_can_leave_a_node_that_hangs() {
     let (proxy, mut node) = Proxy::with_node().await;
     let (mut stream, _wire) = attached(&proxy, &mut node).await;
-    let media = LeaseInput::Media(Bytes::from(vec![0; 1 << 20]));
+    let media = LeaseInput::Media(Bytes::from(vec![0; 1 << 20]).into());
     let input = stream.input.take().expect("not given up yet");
     let stuck = async {
         // Reports of what is written must be taken, or there would be no room for them.
@@ -298,7 +298,7 @@ async fn strangers_are_turned_away_with_a_status_and_a_text() {
     let other = sound.replace(&format!("{VERSION_HEADER}: 1"), &format!("{VERSION_HEADER}: 7"));
     let answer = respond(proxy.address, &other).await;
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert!(answer.contains("version 7 of the fleet protocol and the proxy version 1"), "{answer}");
+    assert!(answer.contains("version 7 of the fleet protocol and the proxy version 2"), "{answer}");
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ impl Transcoder {
     pub fn feed(&mut self, input: LeaseInput) -> Vec<LeaseOutput> {
         let mut out = Vec::new();
         match input {
-            LeaseInput::Media(piece) => {
-                self.input.extend_from_slice(&piece);
+            LeaseInput::Media(media) => {
+                self.input.extend_from_slice(&media.into_bytes());
                 while let Some((kind, millis, body)) = self.next_tag() {
                     self.read_tag(kind, millis, &body, &mut out);
                 }

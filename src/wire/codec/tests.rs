@@ -17,8 +17,7 @@ fn through_the_wire<M: Message>(messages: &[M], split: usize) -> Vec<M> {
     let mut stream = Vec::new();
     for message in messages {
         let frame = message.encode().unwrap();
-        stream.extend_from_slice(&frame.head);
-        stream.extend_from_slice(&frame.body);
+        stream.extend(frame.pieces().concat());
     }
     let (mut buffer, mut decoded) = (BytesMut::new(), Vec::new());
     for piece in stream.chunks(split.max(1)) {
@@ -133,7 +132,7 @@ fn proxy_message() -> impl Strategy<Value = ProxyMessage> {
 }
 
 fn lease_input() -> impl Strategy<Value = LeaseInput> {
-    prop_oneof![data(10_000).prop_map(LeaseInput::Media), Just(LeaseInput::EndOfInput)]
+    prop_oneof![data(10_000).prop_map(|data| LeaseInput::Media(data.into())), Just(LeaseInput::EndOfInput)]
 }
 
 fn init() -> impl Strategy<Value = OutputInit> {
@@ -264,12 +263,27 @@ fn a_message_that_the_other_side_would_refuse_is_not_sent() {
 #[test]
 fn media_is_neither_copied_into_a_frame_nor_out_of_it() {
     let media = Bytes::from(vec![7; 100_000]);
-    let frame = LeaseInput::Media(media.clone()).encode().unwrap();
+    let frame = LeaseInput::Media(media.clone().into()).encode().unwrap();
     assert_eq!((frame.head.len(), frame.body.as_ptr()), (HEAD_BYTES, media.as_ptr()));
     let mut buffer = BytesMut::new();
     buffer.extend_from_slice(&frame.head);
     buffer.extend_from_slice(&frame.body);
     let expected = buffer[HEAD_BYTES..].as_ptr();
     let Some(LeaseInput::Media(body)) = decode(&mut buffer).unwrap() else { panic!("no media") };
-    assert_eq!(body.as_ptr(), expected);
+    assert_eq!(body.into_bytes().as_ptr(), expected);
+}
+
+#[test]
+fn a_tag_is_one_frame_around_its_payload() {
+    let payload = Bytes::from(vec![7; 1_000]);
+    let tag = Media::tag(flv::TagKind::Audio, 40, payload.clone()).unwrap();
+    let frame = LeaseInput::Media(tag.clone()).encode().unwrap();
+    let [head, body, tail] = frame.pieces();
+    assert_eq!(
+        (head.len(), body.as_ptr(), tail),
+        (HEAD_BYTES + 11, payload.as_ptr(), &[0, 0, 0x03, 0xf3][..])
+    );
+    assert_eq!(frame.len(), HEAD_BYTES + tag.len());
+    let expected = LeaseInput::Media(tag.clone().into_bytes().into());
+    assert_eq!(through_the_wire(&[LeaseInput::Media(tag)], 100), [expected]);
 }
