@@ -103,6 +103,28 @@ fn publishers_that_come_and_go_lose_nothing_that_was_accepted() {
 }
 
 #[test]
+fn publishers_that_vanish_without_a_word_are_replaced() {
+    run(400, |dice| Faults {
+        silences: 1 + dice.below(2),
+        reconnects: dice.below(2),
+        takeovers: dice.below(3),
+        keeps_publisher: dice.one_in(2),
+        node_deaths: dice.below(2),
+        ..Faults::default()
+    });
+}
+
+#[test]
+fn a_source_that_no_node_can_read_goes_on_when_one_can() {
+    run(200, |dice| Faults {
+        unreadable: 1 + dice.below(3),
+        reconnects: dice.below(2),
+        node_deaths: dice.below(2),
+        ..Faults::default()
+    });
+}
+
+#[test]
 fn an_ffmpeg_that_hangs_at_the_end_of_a_section_is_replaced() {
     run(200, |dice| Faults { reconnects: 1 + dice.below(2), hangs_at_end: 1, ..Faults::default() });
 }

@@ -18,6 +18,8 @@ use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
 use crate::stream::command::{AttemptFailure, Commit};
+use crate::stream::life::SILENT_PUBLISHER;
+use crate::stream::report::State;
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
 use crate::wire::message::{AttemptEnd, AttemptSpec, Fragment, LeaseInput, LeaseOutput, OutputInit};
 
@@ -37,6 +39,12 @@ pub struct Faults {
     pub reconnects: u64,
     pub takeovers: u64,
     pub parameter_changes: u64,
+    /// The encoder vanishes so often and its connection stays open; it comes back on another one.
+    pub silences: u64,
+    /// A newcomer is refused while a publisher is there.
+    pub keeps_publisher: bool,
+    /// So many times no node can read what is sent; the encoder comes back for it.
+    pub unreadable: u64,
     /// No node is there for so long, from the start.
     pub blackout: Option<Duration>,
     pub small_log: bool,
@@ -53,6 +61,7 @@ enum Event {
     Picture(PublisherId),
     Reconnect,
     Takeover,
+    Silence,
     ParameterChange,
     NodeDies,
     NodeReturns(usize),
@@ -111,6 +120,8 @@ pub struct World {
     stream: Stream,
     source: Option<(PublisherId, Source)>,
     publishers: u64,
+    /// How often the answer was that no node can read the input.
+    refused_inputs: u64,
     numbers: Numbers,
     alive: [bool; NODES],
     transcoders: BTreeMap<u32, Transcoder>,
@@ -152,7 +163,7 @@ impl World {
     pub fn new(dice: Dice, faults: Faults) -> Self {
         let settings = StreamSettings {
             reconnect_grace: Duration::from_secs(5),
-            takeover: Takeover::Replace,
+            takeover: if faults.keeps_publisher { Takeover::Refuse } else { Takeover::Replace },
             max_segment_duration: Duration::from_secs(10),
         };
         let log_millis = if faults.small_log { 2_000 } else { 60_000 };
@@ -168,6 +179,7 @@ impl World {
             stream: Stream::new(settings, ladder(), log, start, now),
             source: None,
             publishers: 0,
+            refused_inputs: 0,
             numbers: Numbers::default(),
             alive: [faults.blackout.is_none(); NODES],
             transcoders: BTreeMap::new(),
@@ -185,8 +197,9 @@ impl World {
     }
 
     fn plan_faults(&mut self) {
-        let Faults { node_deaths, crashes, reconnects, takeovers, parameter_changes, blackout, .. } =
-            self.faults;
+        let Faults {
+            node_deaths, crashes, reconnects, takeovers, silences, parameter_changes, blackout, ..
+        } = self.faults;
         let mut plan = |count: u64, make: fn() -> Event| {
             for _ in 0..count {
                 let at = self.dice.millis(100, 9_000);
@@ -198,6 +211,7 @@ impl World {
         plan(crashes, || Event::Crash);
         plan(reconnects, || Event::Reconnect);
         plan(takeovers, || Event::Takeover);
+        plan(silences, || Event::Silence);
         plan(parameter_changes, || Event::ParameterChange);
         if let Some(blackout) = blackout {
             (0..NODES).for_each(|node| self.after(blackout, Event::NodeReturns(node)));
@@ -253,6 +267,7 @@ impl World {
             Event::Picture(publisher) => self.send_picture(publisher),
             Event::Reconnect => self.reconnect(),
             Event::Takeover => self.publish(),
+            Event::Silence => self.fall_silent(),
             Event::ParameterChange => {
                 if let Some((_, source)) = &mut self.source {
                     source.change_parameters();
@@ -326,6 +341,14 @@ impl World {
         self.stream.handle_publisher_closed(publisher, PublisherEnd::Broken, self.now);
         let pause = self.dice.millis(1, 3_000);
         self.after(pause, Event::Takeover);
+    }
+
+    /// The stream is not told: it only hears nothing more.
+    fn fall_silent(&mut self) {
+        if self.source.take().is_some() {
+            let pause = SILENT_PUBLISHER + self.dice.millis(0, 1_000);
+            self.after(pause, Event::Takeover);
+        }
     }
 
     fn kill_node(&mut self) {
@@ -429,8 +452,12 @@ impl World {
                     let (decode_time, samples) = (place.decode_time, place.samples);
                     self.window.handle_audio(AudioSample { decode_time, samples, data });
                 }
-                Command::ClosePublisher { publisher, .. } => {
+                Command::ClosePublisher { publisher, reason, .. } => {
                     self.source = self.source.take().filter(|(current, _)| *current != publisher);
+                    if reason == Reason::UnsupportedCodec {
+                        let pause = self.dice.millis(1, 3_000);
+                        self.after(pause, Event::Takeover);
+                    }
                 }
                 Command::Finish { .. } => self.finished = true,
             }
@@ -443,6 +470,10 @@ impl World {
         let chosen = alive().find(|&node| !prefer_not.contains(&node_name(node))).or_else(|| alive().next());
         let delay = self.dice.millis(0, 5);
         match chosen {
+            _ if self.faults.unreadable > self.refused_inputs => {
+                self.refused_inputs += 1;
+                self.after(delay, Event::Failed(attempt, None, Reason::UnsupportedCodec));
+            }
             None => self.after(delay, Event::Failed(attempt, None, Reason::NoNode)),
             Some(node) if self.faults.refusals > 0 => {
                 self.faults.refusals -= 1;
@@ -496,7 +527,7 @@ impl World {
         if self.faults.poison {
             assert_eq!((missing, report.frames_lost), (accepted, accepted));
             assert!(report.attempts <= 12, "{} attempts", report.attempts);
-        } else if self.faults.blackout.is_none() {
+        } else if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
             assert_eq!(missing, 0, "lost {}, undecodable {}", report.frames_lost, report.frames_undecodable);
             assert_eq!(self.committed[1].pictures.len(), self.committed[0].pictures.len());
             let missing: Vec<u32> =
@@ -504,6 +535,7 @@ impl World {
             assert_eq!(missing, [0; 0], "every audio access unit comes out");
         } else {
             assert!(missing < accepted, "what the log held came out");
+            assert!(self.refused_inputs == self.faults.unreadable && report.state != State::Quarantined);
         }
         report.reattachments
     }

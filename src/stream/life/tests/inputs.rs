@@ -118,7 +118,9 @@ impl Trial {
             Input::Attached(back) => stream.handle_attached(attempt(back), now),
             Input::Written(back, inputs) => stream.handle_written(attempt(back), inputs, now),
             Input::Failed(back, reason) => {
-                let (attempt, node, detail) = (attempt(back), Some(name("n2")), String::new());
+                // That no node can read the input is not said by a node.
+                let node = (reason != Reason::UnsupportedCodec).then(|| name("n2"));
+                let (attempt, detail) = (attempt(back), String::new());
                 stream.handle_failed(AttemptFailure { attempt, node, reason, detail }, now);
             }
             Input::Output(back, which, from) => {
