@@ -184,12 +184,12 @@ impl Stream {
 
     /// The stream is to end: by the API, or because the proxy stops.
     pub fn handle_end(&mut self, reason: Reason, now: Instant) {
-        let detail = match reason {
-            Reason::Shutdown => "the server is stopping".to_owned(),
-            Reason::Ended => "the stream was ended by whoever runs the server".to_owned(),
-            other => format!("the stream was ended: {other}"),
+        let detail = if reason == Reason::Shutdown {
+            "the server is stopping"
+        } else {
+            "the stream was ended by whoever runs the server"
         };
-        self.close_publisher(reason, detail, now);
+        self.close_publisher(reason, detail.to_owned(), now);
         let limit = now + ORDERED_END_LIMIT;
         self.phase = match self.phase {
             Phase::Over => Phase::Over,

@@ -2,6 +2,7 @@
 
 mod timeline;
 
+use super::read::{form, four_cc};
 use super::*;
 use crate::media::track::AudioCodec;
 use crate::stream::example::{at, audio_tag, key, picture, picture_body, sound, tag, video_tag};

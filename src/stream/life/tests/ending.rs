@@ -77,7 +77,11 @@ fn check_told(end: impl FnOnce(&mut Scene), expected: &str) {
     scene.carry_out(false);
     let told = scene.commands.into_iter().find_map(|command| match command {
         Command::ClosePublisher { detail, .. } => Some(detail),
-        _ => None,
+        Command::Place { .. }
+        | Command::Feed { .. }
+        | Command::Cancel { .. }
+        | Command::Commit(_)
+        | Command::Finish { .. } => None,
     });
     assert_eq!(told.as_deref(), Some(expected));
 }
