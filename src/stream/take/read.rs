@@ -50,6 +50,17 @@ impl Take {
                 return Ok(());
             }
         };
+        self.handle_shares(kind, shares, timestamp_ms, now)
+    }
+
+    /// The same for a message that several tracks share.
+    pub(super) fn handle_shares(
+        &mut self,
+        kind: TrackKind,
+        shares: Vec<TrackBody>,
+        timestamp_ms: u32,
+        now: Instant,
+    ) -> Result<(), TakeError> {
         for TrackBody { number, four_cc, body } in shares {
             let other = OtherTrack { kind, number, four_cc };
             if !self.selection.admits(kind, number) {

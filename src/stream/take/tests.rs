@@ -2,8 +2,11 @@
 
 mod timeline;
 
+use bytes::Bytes;
+
 use super::read::{form, four_cc};
 use super::*;
+use crate::media::flv::TrackBody;
 use crate::media::track::AudioCodec;
 use crate::stream::example::{at, audio_tag, key, picture, picture_body, sound, tag, video_tag};
 
@@ -280,6 +283,44 @@ fn a_plain_track_is_passed_over_where_another_is_followed() {
     assert_eq!(drain(&mut take), "", "no audio has shown of the track that is followed");
     let other = OtherTrack { kind: TrackKind::Audio, number: 0, four_cc: *b"mp4a" };
     assert_eq!(take.other_tracks(), (&[other][..], 0));
+}
+
+/// A share of a message, in a body that a track of its own would have.
+fn share(number: u8, four_cc: &[u8; 4], body: &Bytes) -> TrackBody {
+    TrackBody { number, four_cc: *four_cc, body: body.clone() }
+}
+
+#[test]
+fn of_several_tracks_the_first_is_followed() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    let mut give = |kind, shares: [TrackBody; 2]| take.handle_shares(kind, shares.into(), 0, now).unwrap();
+    let (small, large, picture) = (video_tag(0, 0).payload, video_tag(0, 1).payload, key(0).payload);
+    let other = picture_body(0, b"\x65other");
+    give(TrackKind::Video, [share(2, b"avc1", &small), share(0, b"avc1", &large)]);
+    give(TrackKind::Audio, [share(0, b"mp4a", &audio_tag(0).payload), share(1, b"Opus", &small)]);
+    give(TrackKind::Video, [share(0, b"avc1", &other), share(2, b"avc1", &picture)]);
+    let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
+    assert_eq!((start.video.width, start.preamble.video), (64, Some(small)));
+    let Some(TakeEvent::Unit(unit)) = take.next_event() else { panic!("no picture") };
+    assert_eq!((unit.payload, take.next_event()), (picture, None));
+    let others = [(TrackKind::Video, 0, *b"avc1"), (TrackKind::Audio, 1, *b"Opus")]
+        .map(|(kind, number, four_cc)| OtherTrack { kind, number, four_cc });
+    assert_eq!(take.other_tracks(), (&others[..], 0));
+}
+
+#[test]
+fn a_track_beside_the_main_one_that_cannot_be_read_is_passed_over() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    let unreadable = Bytes::from_static(b"\x12\0\0");
+    let shares = vec![share(1, b"vvc1", &unreadable), share(0, b"avc1", &video_tag(0, 0).payload)];
+    take.handle_shares(TrackKind::Video, shares, 0, now).unwrap();
+    [audio_tag(0), key(0)].iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+    assert_eq!(drain(&mut take), "S0+ K0");
+    assert_eq!(take.other_tracks().0.len(), 1);
+    let main = vec![share(0, b"vvc1", &unreadable)];
+    assert!(take.handle_shares(TrackKind::Video, main, 0, now).is_err());
 }
 
 #[test]
