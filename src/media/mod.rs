@@ -3,6 +3,7 @@
 pub mod aac;
 pub mod ac3;
 pub mod access_unit;
+pub mod amf0;
 pub mod audio;
 pub mod av1;
 pub mod bits;

@@ -39,6 +39,12 @@ impl Aggregate {
         Self { payload, offset: 0, timestamp_ms, shift_ms: None }
     }
 
+    /// Memory that it holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     /// The next tag of media or script data; others are skipped. `None` at the end.
     pub fn next_tag(&mut self) -> Result<Option<Tag>, Error> {
         while self.offset < self.payload.len() {

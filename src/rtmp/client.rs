@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::amf0::{Decoder, Value};
 use super::chunk::{self, Reader, Writer};
 use super::handshake::HANDSHAKE_BYTES;
 use super::message::{COMMAND_AMF0, Message, SET_CHUNK_SIZE};
+use crate::media::amf0::Value;
 
 /// The message stream that the first `createStream` gives.
 pub const MESSAGE_STREAM: u32 = 1;
@@ -38,12 +38,18 @@ impl Client {
     }
 
     pub fn connect(&mut self, app: &str) {
-        let object = Value::object([
-            ("app", app.into()),
-            ("flashVer", "FMLE/3.0 (compatible; test)".into()),
-            ("tcUrl", format!("rtmp://h/{app}").as_str().into()),
-        ]);
-        self.command(0, &["connect".into(), 1.0.into(), object]);
+        self.connect_with(app, vec![]);
+    }
+
+    /// Announces these too.
+    pub fn connect_with(&mut self, app: &str, more: Vec<(String, Value)>) {
+        let mut object = vec![
+            ("app".to_owned(), app.into()),
+            ("flashVer".to_owned(), "FMLE/3.0 (compatible; test)".into()),
+            ("tcUrl".to_owned(), format!("rtmp://h/{app}").as_str().into()),
+        ];
+        object.extend(more);
+        self.command(0, &["connect".into(), 1.0.into(), Value::Object(object)]);
     }
 
     pub fn publish(&mut self, stream: &str) {
@@ -62,9 +68,12 @@ impl Client {
     }
 
     pub fn media(&mut self, type_id: u8, timestamp_ms: u32, payload: &[u8]) {
+        self.media_on(MESSAGE_STREAM, type_id, timestamp_ms, payload);
+    }
+
+    pub fn media_on(&mut self, message_stream: u32, type_id: u8, timestamp_ms: u32, payload: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
-        let message = Message { type_id, timestamp_ms, message_stream: MESSAGE_STREAM, payload };
-        self.send(u32::from(type_id), &message);
+        self.send(u32::from(type_id), &Message { type_id, timestamp_ms, message_stream, payload });
     }
 
     pub fn set_chunk_size(&mut self, size: u32) {
@@ -105,6 +114,5 @@ pub fn codes(output: &[u8]) -> Vec<String> {
 }
 
 fn values(payload: &[u8]) -> Vec<Value> {
-    let mut decoder = Decoder::new(payload);
-    std::iter::from_fn(|| decoder.next_value().transpose()).collect::<Result<_, _>>().expect("AMF0")
+    Value::decode_all(payload).expect("AMF0")
 }

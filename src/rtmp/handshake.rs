@@ -1,17 +1,25 @@
-//! The simple handshake (RTMP 1.0 §5.2), server side.
+//! The handshake (RTMP 1.0 §5.2), server side: the simple one of the standard, and the signed one of Flash Player 9.
 //!
-//! The digest handshake of Flash Player 9 is not spoken: S1's version field is zero, and by it every encoder that
-//! would sign (FFmpeg, librtmp) knows that it need not. [`answer`] is where a signed S1 and S2 would come from.
+//! A client that signs (Flash, FFmpeg, librtmp when it must prove a player) has a version in C1's second field and a
+//! digest in C1: see [`digest`]. It is answered in kind. FFmpeg and librtmp take a version in S1 as the promise that S1
+//! and S2 are signed, and end if they are not; so S1 has a version only if C1's digest is right. All others get zero
+//! there, and their C1 back as S2.
+
+mod digest;
 
 use bytes::{BufMut, BytesMut};
+
+use digest::Scheme;
 
 /// The only version there is: RTMP without encryption.
 const VERSION: u8 = 3;
 /// Bytes of C1, S1, C2 and S2 (§5.2.3, §5.2.4).
 pub const HANDSHAKE_BYTES: usize = 1536;
-/// Fills S1 after its time and zero field. A client echoes it, and only its own echo must be told apart (§5.2.3), so
-/// it need not be random.
+/// Fills S1 after its time and version. A client echoes it, and only its own echo must be told apart (§5.2.3), so it need
+/// not be random.
 const FILL: u8 = 0x68;
+/// The version in a signed S1, that of `fmsVer` in our answer to `connect`. FFmpeg looks for a signature from 3 on.
+const SERVER_VERSION: [u8; 4] = [3, 0, 1, 123];
 
 /// What breaks a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +56,7 @@ enum State {
 impl Handshake {
     /// Consumes from the front of `input`; appends S0, S1 and S2 to `output` once C1 is complete.
     ///
-    /// What C2 echoes is not checked: signing clients send something else there, and it proves nothing.
+    /// What C2 holds is not checked, neither echo nor signature: it proves nothing that matters here.
     pub fn read(&mut self, input: &mut &[u8], output: &mut BytesMut) -> Result<Progress, Error> {
         while let Some(&first) = input.first() {
             match &mut self.0 {
@@ -62,7 +70,7 @@ impl Handshake {
                 State::Challenge(challenge) => {
                     let missing = HANDSHAKE_BYTES - challenge.len();
                     challenge.extend_from_slice(take(input, missing));
-                    if challenge.len() == HANDSHAKE_BYTES {
+                    if let Some(challenge) = challenge.first_chunk() {
                         answer(challenge, output);
                         self.0 = State::Echo { left: HANDSHAKE_BYTES };
                     }
@@ -77,17 +85,30 @@ impl Handshake {
         }
         Ok(Progress::Pending)
     }
+
+    /// Memory that it holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        if let State::Challenge(challenge) = &self.0 { challenge.capacity() } else { 0 }
+    }
 }
 
 /// S0, S1 and S2 for C1.
-///
-/// S2 repeats C1 byte for byte. §5.2.4 would put the time of reading into its second field, but librtmp (OBS)
-/// compares all 1536 bytes.
-fn answer(challenge: &[u8], output: &mut BytesMut) {
+fn answer(challenge: &[u8; HANDSHAKE_BYTES], output: &mut BytesMut) {
     output.put_u8(VERSION);
-    output.put_bytes(0, 8);
-    output.put_bytes(FILL, HANDSHAKE_BYTES - 8);
-    output.put_slice(challenge);
+    let signed = if challenge[4..8] == [0; 4] { None } else { Scheme::of(challenge) };
+    let mut first = [FILL; HANDSHAKE_BYTES];
+    first[..8].fill(0);
+    let Some((scheme, client_digest)) = signed else {
+        output.put_slice(&first);
+        // §5.2.4 would put the time of reading into its second field, but librtmp (OBS) compares all 1536 bytes.
+        output.put_slice(challenge);
+        return;
+    };
+    first[4..8].copy_from_slice(&SERVER_VERSION);
+    scheme.sign(&mut first);
+    output.put_slice(&first);
+    output.put_slice(&digest::response(&client_digest, [FILL; HANDSHAKE_BYTES]));
 }
 
 /// Takes at most `most` bytes from the front of `input`.
@@ -107,6 +128,13 @@ mod tests {
         bytes
     }
 
+    fn answer_to(bytes: &[u8]) -> BytesMut {
+        let (mut input, mut output) = (bytes, BytesMut::new());
+        assert_eq!(Handshake::default().read(&mut input, &mut output), Ok(Progress::Done));
+        assert_eq!((output.len(), output[0]), (1 + 2 * HANDSHAKE_BYTES, VERSION));
+        output
+    }
+
     #[test]
     fn echoes_the_challenge_and_leaves_what_follows() {
         let mut bytes = client_bytes();
@@ -114,29 +142,79 @@ mod tests {
         let (mut input, mut output) = (&bytes[..], BytesMut::new());
         assert_eq!(Handshake::default().read(&mut input, &mut output), Ok(Progress::Done));
         assert_eq!(input, b"chunks");
-        assert_eq!(output.len(), 1 + 2 * HANDSHAKE_BYTES);
-        assert_eq!(output[0], 3);
         assert_eq!(output[5..9], [0; 4], "a version of zero says that nothing is signed");
         assert_eq!(output[1 + HANDSHAKE_BYTES..], bytes[1..=HANDSHAKE_BYTES]);
     }
 
     #[test]
     fn one_byte_at_a_time_answers_as_soon_as_the_challenge_is_there() {
+        for signed in [false, true] {
+            let mut bytes = client_bytes();
+            if signed {
+                bytes[1..=HANDSHAKE_BYTES].copy_from_slice(&digest::tests::challenge(Scheme::Second));
+            }
+            let at_once = answer_to(&bytes);
+            let (mut handshake, mut output) = (Handshake::default(), BytesMut::new());
+            for (at, byte) in bytes.iter().enumerate() {
+                let progress = handshake.read(&mut &[*byte][..], &mut output);
+                let done = at + 1 == bytes.len();
+                assert_eq!(progress, Ok(if done { Progress::Done } else { Progress::Pending }), "byte {at}");
+                assert_eq!(output.is_empty(), at < HANDSHAKE_BYTES, "byte {at}");
+            }
+            assert_eq!(output, at_once);
+        }
+    }
+
+    #[test]
+    fn an_end_within_the_handshake_leaves_little() {
         let bytes = client_bytes();
-        let (mut handshake, mut output) = (Handshake::default(), BytesMut::new());
-        for (at, byte) in bytes.iter().enumerate() {
-            let progress = handshake.read(&mut &[*byte][..], &mut output);
-            let done = at + 1 == bytes.len();
-            assert_eq!(progress, Ok(if done { Progress::Done } else { Progress::Pending }), "byte {at}");
-            assert_eq!(output.is_empty(), at < HANDSHAKE_BYTES, "byte {at}");
+        for length in 0..bytes.len() {
+            let (mut handshake, mut output) = (Handshake::default(), BytesMut::new());
+            assert_eq!(handshake.read(&mut &bytes[..length], &mut output), Ok(Progress::Pending), "{length}");
+            assert!(handshake.memory_bytes() <= HANDSHAKE_BYTES);
         }
     }
 
     #[test]
     fn refuses_encryption_and_other_protocols() {
-        for first in [6, 8, b'G', 0x16] {
+        for first in [0, 2, 6, 8, 9, b'G', 0x16] {
             let result = Handshake::default().read(&mut &[first][..], &mut BytesMut::new());
             assert_eq!(result, Err(Error::Version(first)));
         }
+    }
+
+    #[test]
+    fn a_version_without_its_digest_is_answered_plainly() {
+        let mut bytes = client_bytes();
+        bytes[5..9].copy_from_slice(&[9, 0, 124, 2]);
+        let output = answer_to(&bytes);
+        assert_eq!(output[5..9], [0; 4]);
+        assert_eq!(output[1 + HANDSHAKE_BYTES..], bytes[1..=HANDSHAKE_BYTES]);
+    }
+
+    #[test]
+    fn a_signed_challenge_is_answered_with_signatures_of_its_scheme() {
+        for scheme in [Scheme::First, Scheme::Second] {
+            let mut bytes = client_bytes();
+            let challenge = digest::tests::challenge(scheme);
+            bytes[1..=HANDSHAKE_BYTES].copy_from_slice(&challenge);
+            let output = answer_to(&bytes);
+            assert_eq!(output[5..9], SERVER_VERSION);
+            digest::tests::check_answer(scheme, &challenge, &output[1..]);
+        }
+    }
+
+    /// FFmpeg signs whenever it publishes: what its recorded C1 says is right by its own doing.
+    #[test]
+    fn ffmpegs_challenge_is_recognised() {
+        let recorded = include_bytes!("../../fixtures/rtmp/ffmpeg-5.1-h264-aac.bin");
+        let challenge = recorded[1..].first_chunk().expect("a recording begins with C0 and C1");
+        let (scheme, _) = Scheme::of(challenge).expect("signed");
+        assert_eq!(scheme, Scheme::First);
+        let output = answer_to(&recorded[..=2 * HANDSHAKE_BYTES]);
+        digest::tests::check_answer(scheme, challenge, &output[1..]);
+        let mut damaged = *challenge;
+        damaged[1000] ^= 1;
+        assert_eq!(Scheme::of(&damaged), None);
     }
 }

@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::aggregate::Aggregate;
-use super::amf0::{self, Value};
+use super::amf3;
+use crate::media::amf0::{self, Item, Value};
 use crate::media::flv::{Tag, TagKind};
 
 // Message types: protocol control §5.4, user control §6.2, commands and media §7.1.
@@ -82,10 +83,13 @@ pub enum Control {
     PingRequest(u32),
 }
 
-/// A command's head; its arguments are decoded when it is one that we know.
+/// Bytes of a command's name that are kept; all that we know are shorter.
+const MAX_NAME_BYTES: usize = 32;
+
+/// A command's head; its arguments are read when it is one that we know.
 #[derive(Debug)]
 pub struct Command {
-    /// Its name, `publish` for example.
+    /// Its name in lower case, `publish` for example: hardware encoders write `FCPublish` and `fcPublish` alike.
     pub name: String,
     /// Number that the answer repeats; 0 asks for none. The peer's, so any f64.
     pub transaction: f64,
@@ -200,18 +204,62 @@ impl Message {
 impl Command {
     /// Reads name and transaction. A missing transaction counts as 0: some encoders leave it out of `FCUnpublish`.
     fn decode(payload: Bytes, message_stream: u32) -> Result<Self, Error> {
-        let mut decoder = amf0::Decoder::new(&payload);
-        let Some(Value::String(name)) = decoder.next_value()? else { return Err(Error::Nameless) };
-        let transaction = decoder.next_value()?.and_then(|value| value.as_number()).unwrap_or(0.0);
-        let arguments_offset = decoder.offset();
+        // What cannot be rewritten is left for the readers of arguments to refuse, if they come to it.
+        let payload = amf3::rewritten(&payload).ok().flatten().unwrap_or(payload);
+        let mut reader = amf0::Reader::new(&payload);
+        let Some(Item::Text(name)) = reader.value()? else { return Err(Error::Nameless) };
+        let name = &name[..name.len().min(MAX_NAME_BYTES)];
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let transaction = match reader.value()? {
+            Some(Item::Number(number)) => number,
+            Some(_) | None => 0.0,
+        };
+        let arguments_offset = reader.offset();
         Ok(Self { name, transaction, message_stream, payload, arguments_offset })
     }
 
     /// The values after the transaction, the command object first.
-    pub fn arguments(&self) -> Result<Vec<Value>, Error> {
-        let mut decoder = amf0::Decoder::new(&self.payload[self.arguments_offset..]);
-        Ok(std::iter::from_fn(|| decoder.next_value().transpose()).collect::<Result<_, _>>()?)
+    #[must_use]
+    pub fn arguments(&self) -> amf0::Reader<'_> {
+        amf0::Reader::new(&self.payload[self.arguments_offset..])
     }
+
+    /// The first two texts among them: some encoders leave out the null before. Trouble counts only before the first.
+    pub fn texts(&self) -> Result<[Option<&[u8]>; 2], Error> {
+        let mut reader = self.arguments();
+        let Some(first) = next_text(&mut reader)? else { return Ok([None, None]) };
+        Ok([Some(first), next_text(&mut reader).unwrap_or(None)])
+    }
+
+    /// The first number among the arguments, or text that is one: some encoders quote it. `None` if there is none
+    /// before the end or trouble.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        let mut reader = self.arguments();
+        while let Ok(Some(item)) = reader.value() {
+            match item {
+                Item::Number(number) => return Some(number),
+                Item::Text(text) => return std::str::from_utf8(text).ok()?.trim().parse().ok(),
+                Item::Boolean(_)
+                | Item::Null
+                | Item::Undefined
+                | Item::Date(_)
+                | Item::Object
+                | Item::EcmaArray
+                | Item::StrictArray(_) => {}
+            }
+        }
+        None
+    }
+}
+
+fn next_text<'a>(reader: &mut amf0::Reader<'a>) -> Result<Option<&'a [u8]>, amf0::Error> {
+    while let Some(item) = reader.value()? {
+        if let Item::Text(text) = item {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
 }
 
 /// Media without a body means nothing; FFmpeg's flv muxer sends such at the end.
@@ -241,7 +289,8 @@ pub(super) fn script_body(mut payload: Bytes) -> Option<Bytes> {
     if payload.starts_with(SET) {
         payload.advance(SET.len());
     }
-    Some(payload)
+    // What cannot be put into AMF0 is of no use to those who read the tag.
+    amf3::rewritten(&payload).ok().map(|rewritten| rewritten.unwrap_or(payload))
 }
 
 #[cfg(test)]
@@ -257,7 +306,8 @@ mod tests {
             panic!("no command: {payload:?}")
         };
         assert_eq!((command.name.as_str(), command.transaction), (name, transaction));
-        assert_eq!(command.arguments().as_deref(), Ok(arguments));
+        let found = Value::decode_all(&command.payload[command.arguments_offset..]);
+        assert_eq!(found.as_deref(), Ok(arguments));
     }
 
     fn check_script(type_id: u8, payload: &'static [u8], expected: Option<&[u8]>) {
@@ -280,10 +330,35 @@ mod tests {
     }
 
     #[test]
-    fn unknown_arguments_are_not_looked_at() {
-        let Ok(Content::Command(command)) = interpret(20, b"\x02\x00\x01a\x05\x11\x01") else { panic!() };
+    fn amf3_in_a_command_is_read_as_amf0() {
+        check_command(17, b"\x00\x11\x06\x03a\x11\x04\x02\x11\x06\x09live", "a", 2.0, &["live".into()]);
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_read_are_trouble_only_before_the_first_text() {
+        let texts = |payload| {
+            let Ok(Content::Command(command)) = interpret(20, payload) else { panic!("{payload:02x?}") };
+            command.texts().map(|texts| texts.map(|text| text.map(<[u8]>::to_vec)))
+        };
         let error = amf0::Error::Marker { marker: 0x11, offset: 0 };
-        assert_eq!(command.arguments(), Err(Error::Amf0(error)));
+        assert_eq!(texts(b"\x02\x00\x01a\x05\x11\xff"), Err(Error::Amf0(error)));
+        assert_eq!(texts(b"\x02\x00\x01a\x05\x05\x02\x00\x01b\xff"), Ok([Some(b"b".to_vec()), None]));
+        assert_eq!(texts(b"\x02\x00\x01a\x05\x05"), Ok([None, None]));
+    }
+
+    #[test]
+    fn a_number_may_be_quoted_or_missing() {
+        for (arguments, expected) in [
+            (&b"\x05\x00\x40\x00\0\0\0\0\0\0"[..], Some(2.0)),
+            (b"\x05\x02\x00\x01\x32", Some(2.0)),
+            (b"\x05\x02\x00\x03cam", None),
+            (b"\x05", None),
+            (b"\x05\xff", None),
+        ] {
+            let payload = [&b"\x02\x00\x01a\x05"[..], arguments].concat();
+            let command = Command::decode(payload.into(), 0).expect("a command");
+            assert_eq!(command.number(), expected, "{arguments:02x?}");
+        }
     }
 
     #[test]
@@ -296,6 +371,9 @@ mod tests {
         check_script(18, b"\x02\x00\x0aonMetaData\x05", Some(b"\x02\x00\x0aonMetaData\x05"));
         check_script(15, b"\x00\x02\x00\x0d@setDataFrame\x02\x00\x01a", Some(b"\x02\x00\x01a"));
         check_script(18, b"\x02\x00\x0d@setDataFrame", None);
+        check_script(15, b"\x00\x02\x00\x01a\x11\x03", Some(b"\x02\x00\x01a\x01\x01"));
+        check_script(15, b"\x00\x02\x00\x01a\x11\xff", None);
+        check_script(18, b"\x02\x00\x01a\x08\0\0\0\x11\0", Some(b"\x02\x00\x01a\x08\0\0\0\x11\0"));
         check_script(18, b"\x02\x00\x0f@clearDataFrame\x02\x00\x0aonMetaData", None);
     }
 

@@ -7,6 +7,7 @@
 //!
 //! Everything may come in one segment; the order is all that counts. Time-outs are the caller's.
 
+mod commands;
 mod reply;
 #[cfg(test)]
 mod tests;
@@ -15,18 +16,15 @@ use bytes::Bytes;
 
 use self::reply::Replies;
 use super::aggregate::{self, Aggregate};
-use super::amf0::Value;
 use super::chunk;
 use super::handshake::{self, Handshake, Progress};
-use super::message::{self, Command, Content, Control, Message, WINDOW_ACKNOWLEDGEMENT_SIZE};
-use super::request::{Capabilities, PublishKind, PublishRequest};
+use super::message::{self, Content, Control, Message, WINDOW_ACKNOWLEDGEMENT_SIZE};
+use super::request::{Capabilities, PublishRequest};
 use crate::base::reason::Reason;
 use crate::media::flv::Tag;
 
 /// Smallest window that is kept: a peer that wants every byte acknowledged would get 16 bytes for each.
 const MIN_WINDOW_BYTES: u32 = 16 * 1024;
-/// Characters of `flashVer` that are kept; it ends in logs.
-const MAX_ENCODER_CHARS: usize = 128;
 
 /// Bounds of a session.
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +50,24 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 16 * 1024 * 1024,
-            max_message_bytes_unproved: 64 * 1024,
+            max_message_bytes_unproved: 12 * 1024,
             max_chunk_streams: 32,
             max_message_streams: 16,
             chunk_size: 4096,
             window_bytes: 2_500_000,
-            max_output_bytes: 64 * 1024,
+            max_output_bytes: 8 * 1024,
         }
     }
 }
+
+/// What a stranger can make a connection hold, whatever it sends, is below 64 KiB: the messages it has begun, one of them
+/// rewritten from AMF3, what `connect` and `publish` said, and answers in a buffer that is being doubled.
+const _: () = {
+    const LIMITS_BYTES: usize = 12 * 1024 + 3 * (8 * 1024 + 1024);
+    const CHUNK_STREAMS_BYTES: usize = 32 * 64;
+    let texts = 4 * commands::MAX_TEXT_BYTES;
+    assert!(LIMITS_BYTES + CHUNK_STREAMS_BYTES + super::amf3::MAX_BYTES + texts < 64 * 1024);
+};
 
 /// What happened.
 #[derive(Debug, PartialEq)]
@@ -95,9 +102,14 @@ pub enum Error {
     /// A second `connect`.
     #[error("a second connect")]
     ConnectedTwice,
-    /// A `publish` without a stream's text.
-    #[error("publish without a stream")]
-    NoStream,
+    /// A text of `connect` or `publish` that is longer than any address.
+    #[error("{name} has {length} bytes, more than {}", commands::MAX_TEXT_BYTES)]
+    TextTooLong {
+        /// Which text.
+        name: &'static str,
+        /// Its length, decoded.
+        length: usize,
+    },
     /// Media before publishing was accepted.
     #[error("media before publish")]
     MediaBeforePublish,
@@ -115,6 +127,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Chunk(chunk::Error::TooManyChunkStreams { .. } | chunk::Error::TooLong { .. })
+            | Self::TextTooLong { .. }
             | Self::TooManyMessageStreams(_)
             | Self::TooMuchOutput(_) => Reason::LimitExceeded,
             Self::Handshake(_)
@@ -123,7 +136,6 @@ impl Error {
             | Self::Aggregate(_)
             | Self::NotConnected
             | Self::ConnectedTwice
-            | Self::NoStream
             | Self::MediaBeforePublish => Reason::ProtocolViolation,
         }
     }
@@ -141,6 +153,7 @@ pub struct Session {
     aggregate: Option<Aggregate>,
     message_streams: u32,
     acknowledgements: Acknowledgements,
+    capabilities: Capabilities,
 }
 
 #[derive(Debug)]
@@ -169,7 +182,6 @@ struct Connection {
     app: String,
     tc_url: String,
     encoder: String,
-    capabilities: Capabilities,
 }
 
 /// When to acknowledge, and the window we last told the peer.
@@ -199,6 +211,7 @@ impl Session {
                 acknowledged: 0,
                 announced_window_bytes: limits.window_bytes,
             },
+            capabilities: Capabilities::default(),
         }
     }
 
@@ -251,16 +264,33 @@ impl Session {
     }
 
     /// Asks a publisher to connect anew, because it must move; `text` says why. Does nothing unless it announced that
-    /// it understands ([`Capabilities::reconnect`]). The session goes on: the publisher leaves at a moment of its choice.
+    /// it understands ([`Capabilities::reconnect`]), and at most once. The session goes on: the publisher leaves at a
+    /// moment of its choice.
     pub fn request_reconnect(&mut self, text: &str) {
-        let _ = text;
+        if matches!(self.stage, Stage::Publishing { .. }) && std::mem::take(&mut self.capabilities.reconnect)
+        {
+            self.replies.reconnect_requested(text);
+        }
     }
 
-    /// Memory that this connection holds beyond the session's own size, in bytes: unfinished messages, and answers that
-    /// wait. Before publishing is accepted it stays below 64 KiB.
+    /// Memory that this connection holds beyond the session's own size, in bytes: unfinished messages, what is remembered
+    /// of each chunk stream, and answers that wait. Before publishing is accepted it stays below 64 KiB, also while a
+    /// message is being read; after, and with no message under way, below 2 KiB.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.replies.len()
+        let stage = match &self.stage {
+            Stage::Handshake(handshake) => handshake.memory_bytes(),
+            Stage::Connected(Connection { app, tc_url, encoder }) => {
+                app.capacity() + tc_url.capacity() + encoder.capacity()
+            }
+            Stage::Unconnected
+            | Stage::Asked { .. }
+            | Stage::Publishing { .. }
+            | Stage::Ended
+            | Stage::Over => 0,
+        };
+        let aggregate = self.aggregate.as_ref().map_or(0, Aggregate::memory_bytes);
+        stage + aggregate + self.reader.memory_bytes() + self.replies.memory_bytes()
     }
 
     /// Payload bytes of input since the handshake, for a count of what came in.
@@ -316,11 +346,12 @@ impl Session {
     }
 
     fn handle_message(&mut self, message: Message) -> Result<Option<Event>, Error> {
+        let message_stream = message.message_stream;
         let event = match message.interpret()? {
             Content::Command(command) => self.handle_command(&command)?,
-            Content::Media(tag) => self.take_media()?.then_some(Event::Media(tag)),
+            Content::Media(tag) => self.takes_media(message_stream)?.then_some(Event::Media(tag)),
             Content::Aggregate(aggregate) => {
-                self.aggregate = self.take_media()?.then_some(aggregate);
+                self.aggregate = self.takes_media(message_stream)?.then_some(aggregate);
                 None
             }
             Content::Control(control) => {
@@ -338,6 +369,8 @@ impl Session {
             Control::SetChunkSize(size) => self.reader.set_chunk_size(size)?,
             Control::Abort(chunk_stream) => self.reader.abort(chunk_stream),
             Control::PingRequest(echo) => self.replies.control(&Message::ping_response(echo)),
+            // No window can be 0 bytes. SRS and nginx-rtmp pass over it too; we keep the window that was.
+            Control::WindowAcknowledgementSize(0) | Control::SetPeerBandwidth(0) => {}
             Control::WindowAcknowledgementSize(bytes) => {
                 self.acknowledgements.window_bytes = bytes.max(MIN_WINDOW_BYTES);
             }
@@ -361,10 +394,12 @@ impl Session {
         Ok(())
     }
 
-    /// Whether media is wanted: not before publishing is accepted, and no more once it has ended.
-    fn take_media(&self) -> Result<bool, Error> {
+    /// Whether media on this message stream is wanted: not before publishing is accepted, no more once it has ended, and
+    /// of another message stream never, as it is of another publish. One that published on message stream 0, where no
+    /// media can be (§7.2.2), is taken at any.
+    fn takes_media(&self, on: u32) -> Result<bool, Error> {
         match self.stage {
-            Stage::Publishing { .. } => Ok(true),
+            Stage::Publishing { message_stream } => Ok(message_stream == on || message_stream == 0),
             Stage::Ended => Ok(false),
             Stage::Handshake(_)
             | Stage::Unconnected
@@ -373,95 +408,6 @@ impl Session {
             | Stage::Over => Err(Error::MediaBeforePublish),
         }
     }
-
-    /// Names are compared without case: hardware encoders write `FCPublish` and `fcPublish` alike.
-    fn handle_command(&mut self, command: &Command) -> Result<Option<Event>, Error> {
-        let name = command.name.to_ascii_lowercase();
-        match (name.as_str(), &self.stage) {
-            ("connect", Stage::Unconnected) => self.connect(command)?,
-            ("connect", _) => return Err(Error::ConnectedTwice),
-            (_, Stage::Unconnected) => return Err(Error::NotConnected),
-            ("createstream", _) => self.create_stream(command)?,
-            ("publish", _) => return self.publish(command),
-            ("fcunpublish" | "closestream" | "deletestream", _) => return self.end(&name, command),
-            ("play" | "play2", _) => self.replies.play_refused(command.message_stream),
-            // Answers to what we never ask.
-            ("_result" | "_error" | "onstatus", _) => {}
-            // releaseStream, FCPublish, _checkbw, getStreamLength and what else there may be: an encoder that waits for
-            // an answer gets an empty one and goes on.
-            _ => self.answer_empty(command),
-        }
-        Ok(None)
-    }
-
-    fn answer_empty(&mut self, command: &Command) {
-        if command.transaction != 0.0 {
-            self.replies.result(command, Value::Undefined);
-        }
-    }
-
-    fn connect(&mut self, command: &Command) -> Result<(), Error> {
-        let arguments = command.arguments()?;
-        let text = |name| arguments.first().and_then(|object| object.get(name)).and_then(Value::as_str);
-        let text = |name| text(name).unwrap_or_default();
-        self.replies.connected(command.transaction, &self.limits);
-        self.stage = Stage::Connected(Connection {
-            app: text("app").to_owned(),
-            tc_url: text("tcUrl").to_owned(),
-            encoder: text("flashVer").chars().take(MAX_ENCODER_CHARS).collect(),
-            capabilities: Capabilities::default(),
-        });
-        Ok(())
-    }
-
-    fn create_stream(&mut self, command: &Command) -> Result<(), Error> {
-        if self.message_streams == self.limits.max_message_streams {
-            return Err(Error::TooManyMessageStreams(self.limits.max_message_streams));
-        }
-        self.message_streams += 1;
-        self.replies.result(command, f64::from(self.message_streams).into());
-        Ok(())
-    }
-
-    /// The stream's text is the first string: some encoders leave out the null before it.
-    fn publish(&mut self, command: &Command) -> Result<Option<Event>, Error> {
-        let message_stream = command.message_stream;
-        let Stage::Connected(connection) = &mut self.stage else {
-            let text =
-                "This connection has published already; a second stream needs a connection of its own.";
-            self.replies.publish_refused(message_stream, Reason::AlreadyPublishing, text);
-            return Ok(None);
-        };
-        let arguments = command.arguments()?;
-        let mut texts = arguments.iter().filter_map(Value::as_str);
-        let stream = texts.next().ok_or(Error::NoStream)?.to_owned();
-        let kind = texts.next().map(PublishKind::from_text).unwrap_or_default();
-        let Connection { app, tc_url, encoder, capabilities } = std::mem::take(connection);
-        self.stage = Stage::Asked { message_stream };
-        let request = PublishRequest { app, stream, tc_url, encoder, kind, capabilities };
-        Ok(Some(Event::PublishRequested(request)))
-    }
-
-    /// An encoder that ends sends one or several of these; the first one counts.
-    fn end(&mut self, name: &str, command: &Command) -> Result<Option<Event>, Error> {
-        if name == "fcunpublish" {
-            self.answer_empty(command);
-        }
-        let Stage::Publishing { message_stream } = self.stage else { return Ok(None) };
-        if name == "deletestream" && deletes_another(&command.arguments()?, message_stream) {
-            return Ok(None);
-        }
-        self.replies.unpublished(message_stream);
-        self.stage = Stage::Ended;
-        Ok(Some(Event::PublishEnded))
-    }
-}
-
-/// Whether a `deleteStream` names a message stream, and another one.
-fn deletes_another(arguments: &[Value], message_stream: u32) -> bool {
-    #[expect(clippy::float_cmp, reason = "identifiers, sent as whole numbers")]
-    let another = |number: f64| number != f64::from(message_stream);
-    arguments.iter().find_map(Value::as_number).is_some_and(another)
 }
 
 impl Acknowledgements {

@@ -5,9 +5,8 @@
 //! ones are stepped over, to a bounded depth.
 
 use crate::base::units::Bitrate;
+use crate::media::amf0::{Item, Reader};
 
-/// Values nested deeper than this end the reading; real metadata nests one or two deep.
-const MAX_DEPTH: u8 = 8;
 /// Characters kept of the encoder's name.
 const MAX_ENCODER_CHARS: usize = 64;
 /// Frame rates and picture sides beyond these are not believed.
@@ -40,25 +39,25 @@ pub struct Metadata {
 #[must_use]
 pub fn read_metadata(body: &[u8]) -> Option<Metadata> {
     let mut metadata = Metadata::default();
-    let mut amf = Amf { rest: body };
-    amf.enter_metadata()?;
-    while let Some((name, value)) = amf.property(0) {
-        metadata.set(name, &value);
+    let mut reader = Reader::new(body);
+    enter_metadata(&mut reader)?;
+    while let Ok(Some((name, value))) = reader.property() {
+        metadata.set(name, value);
     }
     Some(metadata)
 }
 
 impl Metadata {
-    fn set(&mut self, name: &[u8], value: &Value<'_>) {
+    fn set(&mut self, name: &[u8], value: Item<'_>) {
         match (name, value) {
-            (b"framerate", Value::Number(n)) => self.frame_rate = within(*n, MAX_FRAME_RATE),
-            (b"width", Value::Number(n)) => self.width = within(*n, MAX_SIDE).map(whole),
-            (b"height", Value::Number(n)) => self.height = within(*n, MAX_SIDE).map(whole),
-            (b"videodatarate", Value::Number(n)) => self.video_bitrate = bitrate(*n),
-            (b"audiodatarate", Value::Number(n)) => self.audio_bitrate = bitrate(*n),
-            (b"encoder", Value::Text(text)) => self.encoder = printable(text),
+            (b"framerate", Item::Number(n)) => self.frame_rate = within(n, MAX_FRAME_RATE),
+            (b"width", Item::Number(n)) => self.width = within(n, MAX_SIDE).map(whole),
+            (b"height", Item::Number(n)) => self.height = within(n, MAX_SIDE).map(whole),
+            (b"videodatarate", Item::Number(n)) => self.video_bitrate = bitrate(n),
+            (b"audiodatarate", Item::Number(n)) => self.audio_bitrate = bitrate(n),
+            (b"encoder", Item::Text(text)) => self.encoder = printable(text),
             // A number in FLV, a FourCC's text from some encoders; 0 is linear PCM, so presence is what counts.
-            (b"audiocodecid", Value::Number(_) | Value::Text(_)) => self.announces_audio = true,
+            (b"audiocodecid", Item::Number(_) | Item::Text(_)) => self.announces_audio = true,
             _ => {}
         }
     }
@@ -85,120 +84,17 @@ fn printable(text: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// An AMF 0 value, as far as it matters here.
-#[derive(Debug, PartialEq)]
-enum Value<'a> {
-    Number(f64),
-    Text(&'a [u8]),
-    Other,
-}
-
-/// A cursor over AMF 0 (sections are those of the *Action Message Format 0* specification).
-///
-/// `None` means that the bytes end or make no sense. The cursor is then at the end, so that nothing behind the trouble is
-/// taken for a property of the outermost object.
-struct Amf<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Amf<'a> {
-    /// Up to the first property of `onMetaData`'s object or ECMA array.
-    fn enter_metadata(&mut self) -> Option<()> {
-        let mut name = self.value(0)?;
-        if name == Value::Text(b"@setDataFrame") {
-            name = self.value(0)?;
-        }
-        if name != Value::Text(b"onMetaData") {
-            return None;
-        }
-        match self.u8()? {
-            0x03 => Some(()),
-            0x08 => self.take(4).map(drop),
-            _ => None,
-        }
+/// Up to the first property of `onMetaData`'s object or ECMA array.
+fn enter_metadata(reader: &mut Reader<'_>) -> Option<()> {
+    let mut name = reader.value().ok()??;
+    if name == Item::Text(b"@setDataFrame") {
+        name = reader.value().ok()??;
     }
-
-    /// The next property, or `None` at the object's end: an empty name and marker 9 (§2.11).
-    fn property(&mut self, depth: u8) -> Option<(&'a [u8], Value<'a>)> {
-        let name = self.short_text()?;
-        if name.is_empty() && self.rest.first() == Some(&0x09) {
-            self.u8()?;
-            return None;
-        }
-        Some((name, self.value(depth)?))
+    if name != Item::Text(b"onMetaData") {
+        return None;
     }
-
-    fn value(&mut self, depth: u8) -> Option<Value<'a>> {
-        match self.u8()? {
-            0x00 => return self.array().map(f64::from_be_bytes).map(Value::Number),
-            0x02 => return self.short_text().map(Value::Text),
-            0x0C => return self.long_text().map(Value::Text),
-            marker => self.step_over(marker, depth)?,
-        }
-        Some(Value::Other)
-    }
-
-    /// Steps over a value of no interest, of which `marker` has been read (§2.1).
-    fn step_over(&mut self, marker: u8, depth: u8) -> Option<()> {
-        match marker {
-            0x01 => self.take(1).map(drop),
-            0x03 => self.step_over_properties(depth),
-            0x05 | 0x06 => Some(()),
-            0x07 => self.take(2).map(drop),
-            0x08 => self.take(4).and_then(|_| self.step_over_properties(depth)),
-            0x0A => self.step_over_array(depth),
-            0x0B => self.take(10).map(drop),
-            0x0F => self.long_text().map(drop),
-            0x10 => self.short_text().and_then(|_| self.step_over_properties(depth)),
-            _ => self.stop(),
-        }
-    }
-
-    fn step_over_properties(&mut self, depth: u8) -> Option<()> {
-        let depth = self.deeper(depth)?;
-        while self.property(depth).is_some() {}
-        Some(())
-    }
-
-    /// Each element takes at least its marker, so a count that lies ends with the bytes.
-    fn step_over_array(&mut self, depth: u8) -> Option<()> {
-        let depth = self.deeper(depth)?;
-        let count = u32::from_be_bytes(self.array()?);
-        (0..count).try_for_each(|_| self.value(depth).map(drop))
-    }
-
-    fn short_text(&mut self) -> Option<&'a [u8]> {
-        let length = u16::from_be_bytes(self.array()?);
-        self.take(usize::from(length))
-    }
-
-    fn long_text(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_be_bytes(self.array()?);
-        self.take(usize::try_from(length).unwrap_or(usize::MAX))
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let Some((head, rest)) = self.rest.split_at_checked(count) else { return self.stop() };
-        self.rest = rest;
-        Some(head)
-    }
-
-    fn deeper(&mut self, depth: u8) -> Option<u8> {
-        if depth < MAX_DEPTH { Some(depth + 1) } else { self.stop() }
-    }
-
-    fn stop<T>(&mut self) -> Option<T> {
-        self.rest = &[];
-        None
-    }
+    let metadata = reader.enter().ok()??;
+    matches!(metadata, Item::Object | Item::EcmaArray).then_some(())
 }
 
 #[cfg(test)]

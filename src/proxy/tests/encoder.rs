@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::media::amf0::Value;
 use crate::media::flv::{Tag, TagKind};
 use crate::proxy::fleet::tests::soon;
-use crate::rtmp::amf0::Value;
 use crate::rtmp::client::{Client, MESSAGE_STREAM, commands};
 use crate::rtmp::handshake;
 use crate::stream::simulation::source::{Numbers, Source};

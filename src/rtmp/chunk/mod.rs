@@ -34,14 +34,6 @@ pub enum Error {
         /// Position.
         at: u64,
     },
-    /// A message header before the last message of its chunk stream is complete.
-    #[error("chunk stream {chunk_stream} begins a message within another (byte {at})")]
-    MessageWithinMessage {
-        /// Chunk stream.
-        chunk_stream: u32,
-        /// Position.
-        at: u64,
-    },
     /// More chunk streams than allowed.
     #[error("more than {limit} chunk streams (byte {at})")]
     TooManyChunkStreams {

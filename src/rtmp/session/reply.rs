@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Limits;
 use crate::base::reason::Reason;
-use crate::rtmp::amf0::Value;
+use crate::media::amf0::Value;
 use crate::rtmp::chunk;
 use crate::rtmp::message::{
     ACKNOWLEDGEMENT, Command, Message, SET_CHUNK_SIZE, SET_PEER_BANDWIDTH, WINDOW_ACKNOWLEDGEMENT_SIZE,
@@ -21,6 +21,26 @@ const SERVER_VERSION: &str = "FMS/3,0,1,123";
 /// Bits of a Flash server's abilities; nobody is known to read them, but everybody sends 31.
 const CAPABILITIES: f64 = 31.0;
 
+// Enhanced RTMP v2, "Enhancing NetConnection connect Command".
+/// Video codecs that we pass on.
+const VIDEO_FOURCCS: [&str; 4] = ["avc1", "hvc1", "av01", "vp09"];
+/// Audio codecs that we pass on.
+const AUDIO_FOURCCS: [&str; 6] = ["mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3"];
+/// `FourCcInfoMask.CanForward`: we neither decode nor encode, FFmpeg does.
+const CAN_FORWARD: f64 = 4.0;
+/// `CapsExMask`: Reconnect 1, Multitrack 2, ModEx 4. A `TimestampNanoOffset` (8) is stepped over and not kept, so its
+/// bit is not set.
+const EXTENDED_CAPABILITIES: f64 = 7.0;
+
+/// What a publisher showed of itself in `connect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// RTMP 1.0.
+    Plain,
+    /// It announced something of Enhanced RTMP.
+    Enhanced,
+}
+
 /// Bytes for the peer, in order.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
@@ -31,12 +51,18 @@ pub(super) struct Replies {
 impl Replies {
     /// Hands over what waits.
     pub(super) fn take(&mut self) -> Bytes {
-        self.output.split().freeze()
+        // The buffer goes with them: most connections are told nothing more for hours.
+        std::mem::take(&mut self.output).freeze()
     }
 
     /// How much waits.
     pub(super) fn len(&self) -> usize {
         self.output.len()
+    }
+
+    /// Memory taken for it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.output.capacity()
     }
 
     /// Where the handshake, which comes before chunks, puts its bytes.
@@ -58,7 +84,8 @@ impl Replies {
     /// The answer to `connect` (§7.2.1.1), and what we announce before it.
     ///
     /// Object encoding is 0 whatever was asked for: by that an encoder which could speak AMF3 knows to speak AMF0.
-    pub(super) fn connected(&mut self, transaction: f64, limits: &Limits) {
+    /// What we can do beyond RTMP 1.0 is told to those who told us: an old device need not read a nested object.
+    pub(super) fn connected(&mut self, transaction: f64, dialect: Dialect, limits: &Limits) {
         self.control(&Message::number(WINDOW_ACKNOWLEDGEMENT_SIZE, limits.window_bytes));
         let mut bandwidth = limits.window_bytes.to_be_bytes().to_vec();
         bandwidth.push(DYNAMIC);
@@ -66,8 +93,14 @@ impl Replies {
         self.control(&Message::stream_begin(0));
         self.control(&Message::number(SET_CHUNK_SIZE, limits.chunk_size));
         self.writer.set_chunk_size(limits.chunk_size);
-        let properties =
-            Value::object([("fmsVer", SERVER_VERSION.into()), ("capabilities", CAPABILITIES.into())]);
+        let mut properties = vec![
+            ("fmsVer".to_owned(), SERVER_VERSION.into()),
+            ("capabilities".to_owned(), CAPABILITIES.into()),
+        ];
+        if dialect == Dialect::Enhanced {
+            properties.extend(enhancements());
+        }
+        let properties = Value::Object(properties);
         let information = Value::object([
             ("level", "status".into()),
             ("code", "NetConnection.Connect.Success".into()),
@@ -96,9 +129,17 @@ impl Replies {
         self.status(message_stream, status("error", refusal_code(reason), text));
     }
 
-    /// Tells that publishing has ended.
+    /// Tells that publishing has ended. Encoders after Adobe's FMLE wait for `onFCUnpublish` before they close.
     pub(super) fn unpublished(&mut self, message_stream: u32) {
-        self.status(message_stream, status("status", "NetStream.Unpublish.Success", "Publishing has ended."));
+        let information = status("status", "NetStream.Unpublish.Success", "Publishing has ended.");
+        self.command(message_stream, &["onFCUnpublish".into(), 0.0.into(), Value::Null, information.clone()]);
+        self.status(message_stream, information);
+    }
+
+    /// Asks the publisher to connect anew (Enhanced RTMP v2, "Reconnect Request"). Without a `tcUrl` it comes back to
+    /// the address that it has.
+    pub(super) fn reconnect_requested(&mut self, text: &str) {
+        self.status(0, status("status", "NetConnection.Connect.ReconnectRequest", text));
     }
 
     /// Refuses a player.
@@ -117,12 +158,28 @@ impl Replies {
     }
 }
 
+/// What `connect` is answered beyond RTMP 1.0.
+fn enhancements() -> [(String, Value); 4] {
+    let all = VIDEO_FOURCCS.iter().chain(&AUDIO_FOURCCS);
+    let forward = |fourccs: &[&str]| {
+        Value::Object(fourccs.iter().map(|&fourcc| (fourcc.to_owned(), CAN_FORWARD.into())).collect())
+    };
+    [
+        ("fourCcList".to_owned(), Value::StrictArray(all.map(|&fourcc| fourcc.into()).collect())),
+        ("videoFourCcInfoMap".to_owned(), forward(&VIDEO_FOURCCS)),
+        ("audioFourCcInfoMap".to_owned(), forward(&AUDIO_FOURCCS)),
+        ("capsEx".to_owned(), EXTENDED_CAPABILITIES.into()),
+    ]
+}
+
 fn status(level: &str, code: &str, description: &str) -> Value {
     Value::object([("level", level.into()), ("code", code.into()), ("description", description.into())])
 }
 
 /// The code that goes with a reason. OBS ends at once and shows our text on these two only; on the nearer
-/// `NetStream.Publish.BadName` it would wait for the connection to break and tell its user nothing.
+/// `NetStream.Publish.BadName` it would wait for the connection to break and tell its user nothing. So a publisher that
+/// was taken over, or ended through the API, is told `Rejected` too: no other code brings the text before a user, and
+/// FFmpeg goes by the level and prints the text whatever the code.
 fn refusal_code(reason: Reason) -> &'static str {
     if matches!(reason, Reason::WrongKey | Reason::UnknownTenant) {
         "NetStream.Publish.Denied"

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// FFmpeg signs its handshake whenever it publishes.
+pub(super) const SIGNED: &[u8] = include_bytes!("../../../../fixtures/rtmp/ffmpeg-5.1-h264-aac.bin");
+
 fn replay(bytes: &[u8]) -> (PublishRequest, Vec<Tag>) {
     let mut outcome = run(bytes);
     assert_eq!(outcome.error, None);
