@@ -58,6 +58,37 @@ fn a_url_that_ffmpeg_cut_within_the_key_is_put_together() {
 }
 
 #[test]
+fn a_key_may_hold_slashes_and_a_url() {
+    let tc_url = "rtmp://h/demo";
+    check(["demo", "cam?key=a/b", tc_url], ("demo", "cam", Some("a/b"), None));
+    check(["demo", "cam?key=/a//b/", tc_url], ("demo", "cam", Some("/a//b/"), None));
+    check(["demo", "/cam/?key=a/b", tc_url], ("demo", "cam", Some("a/b"), None));
+    check(["", "demo/cam?key=a/b", "rtmp://h"], ("demo", "cam", Some("a/b"), None));
+    check(["demo", "cam?key=rtmp://x/y", tc_url], ("demo", "cam", Some("rtmp://x/y"), None));
+    check(["", "rtmp://h/demo/cam?key=a/b", ""], ("demo", "cam", Some("a/b"), None));
+    check(["demo", "cam?key=a%2Fb", tc_url], ("demo", "cam", Some("a/b"), None));
+}
+
+/// OBS joins the fields for server and key with a slash, and some users put the query into the first.
+#[test]
+fn the_query_may_come_before_the_name() {
+    check(["demo?key=s3", "cam", "rtmp://h/demo?key=s3"], ("demo", "cam", Some("s3"), None));
+    check(["demo", "cam", "rtmp://h/demo?user=me&pass=s3"], ("demo", "cam", Some("s3"), Some("me")));
+    check(["demo/?key=s3", "/cam", "rtmp://h/demo/?key=s3"], ("demo", "cam", Some("s3"), None));
+    check(["demo?key=a/b", "cam", "rtmp://h/demo?key=a/b"], ("demo", "cam", Some("a/b"), None));
+}
+
+#[test]
+fn a_whole_url_may_be_pasted_beside_its_own_app() {
+    check(["demo", "rtmp://h/demo/cam", "rtmp://h/demo"], ("demo", "cam", None, None));
+    check(
+        ["demo?key=old", "rtmp://h/demo/cam?key=s3", "rtmp://h/demo?key=old"],
+        ("demo", "cam", Some("s3"), None),
+    );
+    check(["", "rtmp://[::1]:1935/demo/cam?key=s%203", "rtmp://h"], ("demo", "cam", Some("s 3"), None));
+}
+
+#[test]
 fn values_are_decoded_and_empty_ones_count_as_none() {
     check(["demo", "cam?key=a%26b%3D%2f", ""], ("demo", "cam", Some("a&b=/"), None));
     check(["demo", "cam?key=a+b==", ""], ("demo", "cam", Some("a+b=="), None));
