@@ -50,23 +50,29 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 16 * 1024 * 1024,
-            max_message_bytes_unproved: 12 * 1024,
-            max_chunk_streams: 32,
+            max_message_bytes_unproved: UNPROVED_BYTES,
+            max_chunk_streams: CHUNK_STREAMS,
             max_message_streams: 16,
             chunk_size: 4096,
             window_bytes: 2_500_000,
-            max_output_bytes: 8 * 1024,
+            max_output_bytes: OUTPUT_BYTES,
         }
     }
 }
 
+// Defaults that bound what a stranger costs.
+const UNPROVED_BYTES: usize = 12 * 1024;
+const OUTPUT_BYTES: usize = 8 * 1024;
+const CHUNK_STREAMS: usize = 32;
+
 /// What a stranger can make a connection hold, whatever it sends, is below 64 KiB: the messages it has begun, one of them
-/// rewritten from AMF3, what `connect` and `publish` said, and answers in a buffer that is being doubled.
+/// rewritten from AMF3, what `connect` and `publish` said, and answers, the last of them up to 1 KiB beyond the bound, in a
+/// buffer that is being doubled.
 const _: () = {
-    const LIMITS_BYTES: usize = 12 * 1024 + 3 * (8 * 1024 + 1024);
-    const CHUNK_STREAMS_BYTES: usize = 32 * 64;
+    let chunk_streams = CHUNK_STREAMS * 64;
     let texts = 4 * commands::MAX_TEXT_BYTES;
-    assert!(LIMITS_BYTES + CHUNK_STREAMS_BYTES + super::amf3::MAX_BYTES + texts < 64 * 1024);
+    let answers = 3 * (OUTPUT_BYTES + 1024);
+    assert!(UNPROVED_BYTES + chunk_streams + super::amf3::MAX_BYTES + texts + answers < 64 * 1024);
 };
 
 /// What happened.
@@ -369,7 +375,7 @@ impl Session {
             Control::SetChunkSize(size) => self.reader.set_chunk_size(size)?,
             Control::Abort(chunk_stream) => self.reader.abort(chunk_stream),
             Control::PingRequest(echo) => self.replies.control(&Message::ping_response(echo)),
-            // No window can be 0 bytes. SRS and nginx-rtmp pass over it too; we keep the window that was.
+            // No window can be 0 bytes: the one that was stays.
             Control::WindowAcknowledgementSize(0) | Control::SetPeerBandwidth(0) => {}
             Control::WindowAcknowledgementSize(bytes) => {
                 self.acknowledgements.window_bytes = bytes.max(MIN_WINDOW_BYTES);

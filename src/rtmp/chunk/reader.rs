@@ -12,8 +12,9 @@
 //! * **A first chunk of type 1** is taken as if its time began at 0: librtmp begins chunk stream 2 so.
 //! * **A header of type 0 to 2 within a message** repeats what is known, from senders that put a header before every
 //!   chunk: if length, type and message stream are the same (a type 2 header has none of them), the message goes on and
-//!   keeps its time, as with nginx-rtmp, SRS and FFmpeg. If not, the sender has given that message up: it is dropped, as
-//!   FFmpeg does, and the new one begins. nginx-rtmp would mix the two, and SRS ends the connection.
+//!   keeps its time. nginx-rtmp, SRS and FFmpeg go on there too. If not, the sender has given that message up without an
+//!   Abort: it is dropped, and the new one begins. SRS and FFmpeg end the connection then, and nginx-rtmp would mix the
+//!   two; dropping is safe, as the new header says all that is needed and the chunks stay in step.
 
 use bytes::Bytes;
 
