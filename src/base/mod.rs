@@ -1,6 +1,7 @@
 //! What every room may use: names, units, reasons, secrets, and the only places that read the clock and spawn.
 
 pub mod clock;
+pub mod descriptors;
 pub mod log;
 pub mod names;
 pub mod rate;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::base::names::Name;
 use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
-use crate::config::{Config, Tenant, written_audio};
+use crate::config::{Config, RtmpsListen, Tenant, written_audio};
 use crate::ffmpeg::ladder::{Ladder, Latency, Rendition, VideoOutput};
 
 /// Runs the command.
@@ -36,11 +36,23 @@ impl fmt::Display for Summary<'_> {
 }
 
 fn write_listeners(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
-    let Config { rtmp, http, fleet, .. } = config;
+    let Config { rtmp, rtmps, http, fleet, .. } = config;
     let api = if http.api_token.is_some() { "API with a token" } else { "API for its own pages only" };
     let token = if fleet.token.is_some() { "with a token" } else { "without a token" };
     let (heartbeat, suspect_after) = (fleet.heartbeat.written(), fleet.suspect_after.written());
-    writeln!(f, "rtmp     {}: at most {} connections", rtmp.listen, rtmp.max_connections)?;
+    let (most, each) = (rtmp.max_connections, rtmp.max_connections_per_address);
+    let bounds = format!("at most {most} connections, {each} from one address");
+    match rtmp.listen {
+        Some(address) => writeln!(f, "rtmp     {address}: {bounds}")?,
+        None => writeln!(f, "rtmp     off")?,
+    }
+    match &rtmps.listen {
+        Some(RtmpsListen { address, certificate }) => {
+            let shared = if rtmp.listen.is_some() { "the same connections" } else { &bounds };
+            writeln!(f, "rtmps    {address}: {shared}, certificate {}", certificate.cert.display())?;
+        }
+        None => writeln!(f, "rtmps    off")?,
+    }
     writeln!(f, "http     {}: {api}", http.listen)?;
     writeln!(f, "fleet    {}: {token}, heartbeat {heartbeat}, suspected after {suspect_after}", fleet.listen)
 }
@@ -92,7 +104,8 @@ mod tests {
     #[test]
     fn the_defaults_are_told_in_a_few_lines() {
         insta::assert_snapshot!(Summary(&Config::default()).to_string(), @r"
-    rtmp     127.0.0.1:1935: at most 1000 connections
+    rtmp     127.0.0.1:1935: at most 1000 connections, 100 from one address
+    rtmps    off
     http     127.0.0.1:8080: API for its own pages only
     fleet    127.0.0.1:7070: without a token, heartbeat 250ms, suspected after 750ms
     tenant   live: no keys, anyone may publish; at most 100 streams, profile default
@@ -126,7 +139,8 @@ mod tests {
         "#;
         let config = Config::parse(text, &crate::config::System).expect("it is legal");
         insta::assert_snapshot!(Summary(&config).to_string(), @r"
-    rtmp     127.0.0.1:1935: at most 1000 connections
+    rtmp     127.0.0.1:1935: at most 1000 connections, 100 from one address
+    rtmps    off
     http     127.0.0.1:8080: API with a token
     fleet    127.0.0.1:7070: with a token, heartbeat 250ms, suspected after 750ms
     tenant   acme: 2 keys; at most 100 streams, profile mixed

@@ -18,6 +18,7 @@ mod profile;
 mod reader;
 mod rendition;
 mod rtmp;
+mod rtmps;
 mod stream;
 mod surroundings;
 mod tenant;
@@ -46,6 +47,7 @@ pub use node::{NodeSettings, ProxyAddress};
 pub use origin::OriginSettings;
 pub(crate) use profile::written_audio;
 pub use rtmp::Rtmp;
+pub use rtmps::{CertificateError, CertificateFiles, Rtmps, RtmpsListen};
 pub use stream::{StreamSettings, Takeover};
 pub use surroundings::{Surroundings, System};
 pub use tenant::{StreamKey, StreamPattern, Tenant};
@@ -58,8 +60,10 @@ pub const DEFAULT_FILE: &str = "config.toml";
 pub struct Config {
     /// The HTTP server.
     pub http: Http,
-    /// The RTMP listener.
+    /// The RTMP listener, and the limits of both RTMP ports.
     pub rtmp: Rtmp,
+    /// The RTMPS listener.
+    pub rtmps: Rtmps,
     /// The port that nodes dial.
     pub fleet: Fleet,
     /// Bounds of each stream's GOP log.
@@ -82,6 +86,7 @@ impl Default for Config {
         Self {
             http: Http::default(),
             rtmp: Rtmp::default(),
+            rtmps: Rtmps::default(),
             fleet: Fleet::default(),
             gop_log: GopLogLimits::default(),
             stream: StreamSettings::default(),
@@ -133,6 +138,7 @@ impl Config {
 struct Written {
     http: http::Written,
     rtmp: rtmp::Written,
+    rtmps: rtmps::Written,
     fleet: fleet::Written,
     gop_log: gop_log::Written,
     stream: stream::Written,
@@ -148,6 +154,7 @@ impl Written {
         let config = Config {
             http: self.http.mean(reader),
             rtmp: self.rtmp.mean(reader),
+            rtmps: self.rtmps.mean(reader),
             fleet: self.fleet.mean(reader),
             gop_log: self.gop_log.mean(reader),
             stream: self.stream.mean(reader),
@@ -156,42 +163,70 @@ impl Written {
             tenants: tenant::mean(&self.tenants, &profiles, reader),
             profiles,
         };
+        self.refuse_no_door(&config, reader);
         self.refuse_open_doors(&config, reader);
         self.refuse_shared_addresses(&config, reader);
         config
     }
 
+    /// Every port for publishers that is open: its key, its address, and where that was written.
+    fn doors(&self, config: &Config) -> Vec<Listener<'_>> {
+        let rtmps = config.rtmps.listen.as_ref().map(|rtmps| rtmps.address);
+        let doors = [
+            ("rtmp.listen", config.rtmp.listen, &self.rtmp.listen),
+            ("rtmps.listen", rtmps, &self.rtmps.listen),
+        ];
+        let open = doors.into_iter().filter_map(|(key, address, written)| Some((key, address?, written)));
+        open.map(|(key, address, written)| Listener { key, address, place: written.place() }).collect()
+    }
+
+    /// A proxy into which nothing can come is a slip of the pen. A door that was refused has its own fault already.
+    fn refuse_no_door(&self, config: &Config, reader: &mut Reader) {
+        let meant_open = matches!(self.rtmps.listen.value(), Some(Some(_)));
+        if config.rtmp.listen.is_none() && !meant_open {
+            let problem = "nobody could publish: rtmp.listen or rtmps.listen must be an address";
+            reader.refuse(self.rtmp.listen.place(), problem);
+        }
+    }
+
     /// A tenant without keys takes anyone's stream. That is fine on loopback; elsewhere it must have been said.
     fn refuse_open_doors(&self, config: &Config, reader: &mut Reader) {
-        let listen = config.rtmp.listen;
-        if listen.ip().to_canonical().is_loopback() {
-            return;
-        }
+        let doors = self.doors(config);
+        let open = |door: &&Listener| !door.address.ip().to_canonical().is_loopback();
+        let Some(door) = doors.iter().find(open) else { return };
+        let (key, listen) = (door.key, door.address);
         for name in self.tenants.iter().filter(|(_, tenant)| tenant.is_open()).map(|(name, _)| name) {
             let problem = format!(
-                "has no keys although rtmp.listen ({listen}) is not loopback: give it keys, or say allow_anonymous = true"
+                "has no keys although {key} ({listen}) is not loopback: give it keys, or say allow_anonymous = true"
             );
             reader.refuse(Some(name.span()), problem);
         }
         if self.tenants.is_empty() {
             let problem = "the built-in tenant \"live\" has no keys, so only loopback is allowed: write a [tenants.NAME] with keys";
-            reader.refuse(self.rtmp.listen.place(), problem);
+            reader.refuse(door.place.clone(), problem);
         }
     }
 
     /// Two listeners on one address would fail when the second is bound; port 0 is a different one each time.
     fn refuse_shared_addresses(&self, config: &Config, reader: &mut Reader) {
-        let listeners = [
-            ("http.listen", config.http.listen, &self.http.listen),
-            ("rtmp.listen", config.rtmp.listen, &self.rtmp.listen),
-            ("fleet.listen", config.fleet.listen, &self.fleet.listen),
-        ];
-        for (at, (name, address, written)) in listeners.iter().enumerate() {
-            let same = |(_, other, _): &&_| other == address && address.port() != 0;
-            if let Some((first, _, first_written)) = listeners[..at].iter().find(same) {
-                let place = written.place().or_else(|| first_written.place());
-                reader.refuse(place, format!("{first} and {name} must not be the same address"));
+        let (http, fleet) = (self.http.listen.place(), self.fleet.listen.place());
+        let mut listeners = vec![Listener { key: "http.listen", address: config.http.listen, place: http }];
+        listeners.extend(self.doors(config));
+        listeners.push(Listener { key: "fleet.listen", address: config.fleet.listen, place: fleet });
+        for (at, listener) in listeners.iter().enumerate() {
+            let same = |other: &&Listener| other.address == listener.address && listener.address.port() != 0;
+            if let Some(first) = listeners[..at].iter().find(same) {
+                let place = listener.place.clone().or_else(|| first.place.clone());
+                let problem = format!("{} and {} must not be the same address", first.key, listener.key);
+                reader.refuse(place, problem);
             }
         }
     }
+}
+
+/// A port that will be bound.
+struct Listener<'a> {
+    key: &'a str,
+    address: std::net::SocketAddr,
+    place: Option<reader::Place>,
 }

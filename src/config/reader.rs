@@ -201,6 +201,19 @@ impl Setting for SocketAddr {
     }
 }
 
+/// A port that can be switched off.
+impl Setting for Option<SocketAddr> {
+    const ALLOWED: &'static str =
+        r#""off", or an IP address and a port, such as "127.0.0.1:1935", "0.0.0.0:1935" or "[::]:1935""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            "off" => Some(None),
+            address => address.parse().ok().map(Some),
+        }
+    }
+}
+
 impl Setting for Name {
     const ALLOWED: &'static str =
         "1 to 128 letters, digits, '.', '_' and '-', of which the first is a letter or digit";

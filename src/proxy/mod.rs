@@ -13,22 +13,27 @@ pub mod origin;
 pub mod stream;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tracing::warn;
 
 use crate::base::clock;
+use crate::base::descriptors;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::config::Config;
+use crate::config::{Config, RtmpsListen};
 
 use api::ApiState;
 use api::guard::Guard;
 use fleet::FleetSettings;
-use ingest::Door;
-use ingest::meter::Meter;
+use ingest::tls::{Certificate, Watch};
+use ingest::{Door, listener};
 use stream::registry::Registry;
 
 /// How long HTTP and nodes are still served after publishers were told to stop: streams put out what they have.
@@ -37,20 +42,36 @@ const DRAIN: Duration = Duration::from_secs(7);
 /// How long players are served after the last stream has ended.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// Descriptors for nodes, players and ourselves.
+const OTHER_DESCRIPTORS: u64 = 256;
+
 /// A proxy with all its ports bound, so that a port in use is known before anything runs.
 #[derive(Debug)]
 pub struct Proxy {
     config: Config,
-    rtmp: TcpListener,
+    rtmp: Option<TcpListener>,
+    rtmps: Option<Rtmps>,
     http: TcpListener,
     fleet: TcpListener,
+}
+
+/// The RTMPS port with its certificate.
+#[derive(Debug)]
+struct Rtmps {
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    watch: Watch,
 }
 
 /// What a proxy listens on.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Listening {
-    /// RTMP.
-    pub rtmp: SocketAddr,
+    /// RTMP; absent when it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtmp: Option<SocketAddr>,
+    /// RTMPS; absent when it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtmps: Option<SocketAddr>,
     /// HTTP: API and HLS.
     pub http: SocketAddr,
     /// Nodes.
@@ -65,12 +86,20 @@ impl Proxy {
     /// Binds all ports.
     ///
     /// # Errors
-    /// When one cannot be bound; the message names it.
+    /// When one cannot be bound; the message names it. When the certificate is not what it was when it was checked.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let rtmp = bind("rtmp", config.rtmp.listen).await?;
+        make_room(config.rtmp.max_connections);
+        let rtmp = match config.rtmp.listen {
+            Some(address) => Some(bind("rtmp", address).await?),
+            None => None,
+        };
+        let rtmps = match &config.rtmps.listen {
+            Some(listen) => Some(Rtmps::bind(listen).await?),
+            None => None,
+        };
         let http = bind("http", config.http.listen).await?;
         let fleet = bind("fleet", config.fleet.listen).await?;
-        Ok(Self { config, rtmp, http, fleet })
+        Ok(Self { config, rtmp, rtmps, http, fleet })
     }
 
     /// What was bound.
@@ -78,9 +107,13 @@ impl Proxy {
     /// # Errors
     /// When the system does not say.
     pub fn listening(&self) -> anyhow::Result<Listening> {
-        let (rtmp, http, fleet) =
-            (self.rtmp.local_addr()?, self.http.local_addr()?, self.fleet.local_addr()?);
-        Ok(Listening { rtmp, http, fleet })
+        let address = |listener: &TcpListener| listener.local_addr();
+        Ok(Listening {
+            rtmp: self.rtmp.as_ref().map(address).transpose()?,
+            rtmps: self.rtmps.as_ref().map(|rtmps| address(&rtmps.listener)).transpose()?,
+            http: address(&self.http)?,
+            fleet: address(&self.fleet)?,
+        })
     }
 
     /// Runs until `stop`, then lets the streams finish what they have before nodes and players are let go.
@@ -100,19 +133,27 @@ impl Proxy {
         };
         let fleet = fleet::start(self.fleet, settings, &services, late_stop.clone());
         let registry = Registry::new(&self.config, fleet.clone(), doors.clone(), stop.clone());
-        let (meter, directory) = (Meter::default(), registry.directory());
+        let directory = registry.directory();
+        let door = Arc::new(Door::new(&self.config, registry));
         let state = ApiState {
             proxy_id: proxy_id.into(),
             started: clock::now(),
             guard: Guard { token: self.config.http.api_token.clone(), listen: http_address },
             listening: watch::channel(true).1,
-            ingest: meter.start(&services, late_stop.clone()),
+            ingest: door.meter.start(&services, late_stop.clone()),
             fleet: fleet.stats(),
-            streams: registry.directory(),
+            streams: directory.clone(),
         };
         services.spawn(api::serve(self.http, api::router(state), services.clone(), late_stop.clone()));
-        let door = Door::new(&self.config, registry, meter);
-        doors.spawn(ingest::listener::serve_rtmp(self.rtmp, door, doors.clone(), stop.clone()));
+        let serve =
+            |listener, tls| listener::serve(listener, Arc::clone(&door), tls, doors.clone(), stop.clone());
+        if let Some(listener) = self.rtmp {
+            doors.spawn(serve(listener, None));
+        }
+        if let Some(Rtmps { listener, tls, watch }) = self.rtmps {
+            doors.spawn(serve(listener, Some(TlsAcceptor::from(tls))));
+            doors.spawn(watch.run(stop.clone()));
+        }
         stop.cancelled().await;
         let was_live = directory.borrow().values().any(|stream| !stream.view.borrow().ended);
         // Bounded: a stream that cannot finish is cut off with the process.
@@ -124,6 +165,32 @@ impl Proxy {
         late_stop.cancel();
         services.finish().await;
         Ok(())
+    }
+}
+
+impl Rtmps {
+    async fn bind(listen: &RtmpsListen) -> anyhow::Result<Self> {
+        let files = listen.certificate.clone();
+        let (certificate, watch) = Certificate::load(files).context("[rtmps] has no certificate any more")?;
+        let tls = certificate.server_config().context("cannot speak TLS")?;
+        let listener = bind("rtmps", listen.address).await?;
+        Ok(Self { listener, tls, watch })
+    }
+}
+
+/// Takes all the descriptors that the system gives, and tells where they are too few: each publisher takes one for itself
+/// and one for its lease, and players and nodes take theirs.
+fn make_room(max_connections: usize) {
+    let wanted = (max_connections as u64).saturating_mul(2).saturating_add(OTHER_DESCRIPTORS);
+    match descriptors::raise_limit() {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => warn!(
+            limit,
+            wanted,
+            max_connections,
+            "more connections are allowed than the system's limit on open files has room for"
+        ),
+        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
     }
 }
 

@@ -49,6 +49,74 @@ pub struct IngestStats {
     pub ingest_bytes: u64,
     /// Bits per second received now.
     pub ingest_bitrate: u64,
+    /// Connections at the RTMP and RTMPS ports.
+    pub rtmp: RtmpStats,
+}
+
+/// Connections at the RTMP and RTMPS ports together, publishers and strangers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtmpStats {
+    /// Connected now.
+    pub connections: u64,
+    /// Of these, still shaking hands (TLS included).
+    pub handshaking: u64,
+    /// Of these, past that and without an accepted publish.
+    pub asking: u64,
+    /// Of these, publishing.
+    pub publishing: u64,
+    /// Addresses they come from; of IPv6, networks of 64 bits.
+    pub addresses: u64,
+    /// Turned away since the start.
+    pub refused: RtmpRefused,
+    /// Every limit with its gauge.
+    pub limits: RtmpLimits,
+}
+
+/// Who was turned away since the start. Who was ended by another limit is counted in that limit's `hits`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtmpRefused {
+    /// Newcomers over `max_connections`.
+    pub max_connections: u64,
+    /// Newcomers over `max_connections_per_address`.
+    pub max_connections_per_address: u64,
+    /// Publishes: a wrong key, an unknown tenant, a stream that is taken.
+    pub publish: u64,
+}
+
+/// The limits of `[rtmp]`, by their keys there. Counts, bytes, bits per second, and milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtmpLimits {
+    /// Connections.
+    pub max_connections: Gauge,
+    /// Connections of the address that has the most.
+    pub max_connections_per_address: Gauge,
+    /// Milliseconds; now: the oldest that is shaking hands.
+    pub handshake_timeout: Gauge,
+    /// Milliseconds; now: the oldest that has not published.
+    pub publish_timeout: Gauge,
+    /// Milliseconds; now: the publisher that has been silent longest.
+    pub idle_timeout: Gauge,
+    /// Bytes; now: the largest message that a present publisher has sent.
+    pub max_message_size: Gauge,
+    /// Chunk streams of one connection; only hits are known.
+    pub max_chunk_streams: Gauge,
+    /// Bytes of one connection that has proved nothing; fixed.
+    pub max_unproved_memory: Gauge,
+    /// Bits per second of one publisher.
+    pub max_bitrate: Gauge,
+}
+
+/// One limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gauge {
+    /// The limit.
+    pub limit: u64,
+    /// The value now that is nearest to it; `null` where it is not known.
+    pub now: Option<u64>,
+    /// The highest since the start; `null` where it is not known.
+    pub highest: Option<u64>,
+    /// How many were refused or ended by it since the start.
+    pub hits: u64,
 }
 
 /// One stream.

@@ -85,7 +85,13 @@ fn state(token: Option<&str>, alive: usize) -> ApiState {
         started: clock::now(),
         guard: Guard { token: token.map(Secret::new), listen: "127.0.0.1:8080".parse().expect("an address") },
         listening: watch::channel(true).1,
-        ingest: watch::channel(IngestStats { publishers: 1, ingest_bytes: 2, ingest_bitrate: 3 }).1,
+        ingest: watch::channel(IngestStats {
+            publishers: 1,
+            ingest_bytes: 2,
+            ingest_bitrate: 3,
+            ..IngestStats::default()
+        })
+        .1,
         fleet: watch::channel(Arc::new(fleet)).1,
         streams: watch::channel(Arc::new(BTreeMap::from([(demo, handle)]))).1,
     }

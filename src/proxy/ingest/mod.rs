@@ -1,18 +1,34 @@
 //! The front doors: listeners, and a task for each publisher's connection.
 //!
 //! * [`listener`]: accepts, within its bounds.
-//! * [`rtmp`]: the loop around [`crate::rtmp::Session`].
+//! * [`rtmp`]: the loop of one connection; [`intake`], what its bytes amount to; [`transport`], where they come from.
+//! * [`tls`]: the certificate of the RTMPS port.
 //! * [`auth`]: which tenant, and may it.
+//! * [`limits`]: every bound by its name; [`admission`]: who is in, and how near each bound is; [`bitrate`]: who sends too much.
 //! * [`meter`]: what all publishers send.
+//!
+//! # What a connection costs
+//!
+//! A connection that waits holds its task (below 4 KiB with its session), its timer, and what the session has of an
+//! unfinished message; no read buffer ([`transport`]). Before a key is proved everything together stays below
+//! [`limits::MAX_UNPROVED_MEMORY_BYTES`]: reads of [`rtmp::UNPROVED_READ_BYTES`] (4 KiB), of which at most one is held;
+//! unfinished messages of [`limits::MAX_UNPROVED_MESSAGE_BYTES`] (12 KiB); the answers to one read, which no message makes
+//! longer than three times itself (12 KiB); and with TLS a record and its text (34 KiB).
 
+pub mod admission;
 pub mod auth;
+pub mod bitrate;
+pub mod intake;
+pub mod limits;
 pub mod listener;
 pub mod meter;
 pub mod rtmp;
+pub mod tls;
+pub mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{debug, info};
 
@@ -24,6 +40,7 @@ use crate::config::{Config, Tenant};
 use crate::proxy::stream::registry::Registry;
 use crate::rtmp::Limits;
 
+use limits::{Bounds, Limit};
 use meter::Meter;
 
 /// Lines a second about connections that never published.
@@ -32,56 +49,73 @@ const STRANGERS_LOGGED: u32 = 5;
 /// Lines a second about publishers that were refused.
 const REFUSALS_LOGGED: u32 = 20;
 
+/// Lines a second about newcomers for whom there is no room.
+const TURNED_AWAY_LOGGED: u32 = 2;
+
+/// Bytes of answers that may wait at once. One read of a publisher asks for far less.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
 fn admits(bound: &Mutex<RateBound>) -> bool {
     bound.lock().unwrap_or_else(PoisonError::into_inner).admits(clock::now())
 }
 
-/// What a door must know.
-#[derive(Clone, Debug)]
+/// What all doors for publishers have in common.
+#[derive(Debug)]
 pub struct Door {
     /// Who may publish.
-    pub tenants: Arc<BTreeMap<Name, Tenant>>,
+    pub tenants: BTreeMap<Name, Tenant>,
     /// Where streams are.
     pub registry: Registry,
-    /// What counts.
+    /// What counts, and who is in.
     pub meter: Meter,
     /// Bounds of a session.
     pub limits: Limits,
-    /// How long a connection may take until it publishes.
-    pub handshake_timeout: Duration,
-    /// How long a publisher may be silent.
-    pub idle_timeout: Duration,
-    /// Connections at once.
-    pub max_connections: usize,
+    /// Bounds of connections.
+    pub bounds: Bounds,
     /// What strangers do wrong is logged within this.
-    strangers: Arc<Mutex<RateBound>>,
+    strangers: Mutex<RateBound>,
     /// Refused publishers likewise: an operator looks for these.
-    refusals: Arc<Mutex<RateBound>>,
+    refusals: Mutex<RateBound>,
+    /// Newcomers without room likewise.
+    turned_away: Mutex<RateBound>,
 }
 
 impl Door {
     /// The door that `config` describes, in front of `registry`.
     #[must_use]
-    pub fn new(config: &Config, registry: Registry, meter: Meter) -> Self {
-        let rtmp = &config.rtmp;
+    pub fn new(config: &Config, registry: Registry) -> Self {
+        let bounds = Bounds::new(&config.rtmp);
+        let logged = |lines| Mutex::new(RateBound::per_second(lines));
         Self {
-            tenants: Arc::new(config.tenants.clone()),
+            tenants: config.tenants.clone(),
             registry,
-            meter,
+            meter: Meter::new(bounds),
             limits: Limits {
-                max_message_bytes: rtmp.max_message_size.as_usize(),
-                chunk_size: rtmp.chunk_size,
+                max_message_bytes: bounds.max_message_bytes,
+                max_message_bytes_unproved: limits::MAX_UNPROVED_MESSAGE_BYTES,
+                max_chunk_streams: bounds.max_chunk_streams,
+                chunk_size: config.rtmp.chunk_size,
+                max_output_bytes: MAX_OUTPUT_BYTES,
                 ..Limits::default()
             },
-            handshake_timeout: rtmp.handshake_timeout,
-            idle_timeout: rtmp.idle_timeout,
-            max_connections: rtmp.max_connections,
-            strangers: Arc::new(Mutex::new(RateBound::per_second(STRANGERS_LOGGED))),
-            refusals: Arc::new(Mutex::new(RateBound::per_second(REFUSALS_LOGGED))),
+            bounds,
+            strangers: logged(STRANGERS_LOGGED),
+            refusals: logged(REFUSALS_LOGGED),
+            turned_away: logged(TURNED_AWAY_LOGGED),
         }
     }
 
-    /// Logs why a connection that never published ended: at INFO within the bound, at DEBUG beyond it.
+    /// Logs that a newcomer was closed at once: at INFO within the bound, at DEBUG beyond it.
+    fn log_turned_away(&self, peer: SocketAddr, limit: Limit) {
+        let allowed = self.bounds.told(limit);
+        if admits(&self.turned_away) {
+            info!(%peer, ?limit, allowed, "connection refused: too many");
+        } else {
+            debug!(%peer, ?limit, allowed, "connection refused: too many");
+        }
+    }
+
+    /// Logs why a connection that never published ended, likewise.
     fn log_stranger(&self, reason: Reason, detail: &str) {
         // Health checks connect and close; nobody wants to read of them.
         if reason != Reason::ConnectionLost && admits(&self.strangers) {

@@ -1,28 +1,40 @@
-//! One RTMP connection: the loop around [`Session`]. It reads, gives what was read to the session, acts on its events,
-//! and writes its answers.
+//! One RTMP connection: the loop around a session. It reads, gives what was read to the session, writes its answers, acts on
+//! its events, and hands media to the stream.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
+use crate::media::flv::Tag;
 use crate::proxy::stream::registry::Published;
 use crate::proxy::stream::task::{PublisherClosed, PublisherInput};
-use crate::rtmp::{Event, PublishRequest, Session};
-use crate::stream::{PublisherEnd, PublisherId};
+use crate::rtmp::{self, PublishRequest, Session};
+use crate::stream::PublisherEnd;
 
-use super::meter::Counted;
+use super::admission::Use;
+use super::bitrate::BitrateMeter;
+use super::intake::{Batch, Intake, Stop};
+use super::limits::{Limit, Phase};
+use super::meter::{Counted, Seat};
+use super::transport::{READ_BYTES, Transport};
 use super::{Door, auth};
 
-/// Bytes read at once. The buffer lives as long as its connection; what it holds is consumed before the next read.
-const READ_BYTES: usize = 16 * 1024;
+/// Bytes read at once before a key is proved: what is left of one read, while a publish waits for its answer, is memory that
+/// a stranger makes us keep. The handshake takes 3073.
+pub const UNPROVED_READ_BYTES: usize = 4 * 1024;
 /// How long a peer may take to read an answer.
-const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a publisher reports for the gauges.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// What encoders are told when we stop.
+const STOPPING: &str = "the server is stopping";
 
 /// How a connection ended.
 struct End {
@@ -38,16 +50,37 @@ impl End {
     }
 }
 
+impl From<PublisherClosed> for End {
+    /// An encoder's user is shown the detail, so it is never empty.
+    fn from(closed: PublisherClosed) -> Self {
+        let PublisherClosed { reason, detail } = closed;
+        if !detail.is_empty() {
+            Self::broken(reason, detail)
+        } else if reason == Reason::TakenOver {
+            Self::broken(reason, "another encoder took the stream over")
+        } else if reason == Reason::Shutdown {
+            Self::broken(reason, STOPPING)
+        } else if reason == Reason::Ended {
+            Self::broken(reason, "the stream has ended")
+        } else {
+            Self::broken(reason, reason)
+        }
+    }
+}
+
 /// One connection.
-struct Connection<'a> {
-    socket: TcpStream,
-    session: Session,
-    id: PublisherId,
-    door: &'a Door,
+struct Connection {
+    transport: Transport,
+    intake: Intake,
+    seat: Seat,
+    door: Arc<Door>,
+    phase: Phase,
     publishing: Option<Publishing>,
     /// Whether it was refused, and that was told.
     refused: bool,
-    /// When the connection is closed unless something happens.
+    /// Whether the proxy stops, and the encoder was told.
+    stopping: bool,
+    /// When the connection is closed unless something happens. Bytes alone do not move it.
     deadline: Instant,
 }
 
@@ -55,82 +88,201 @@ struct Connection<'a> {
 struct Publishing {
     stream: Published,
     counted: Counted,
+    bitrate: BitrateMeter,
     began: Instant,
     bytes_before: u64,
+    last_media: Instant,
+    largest_message_bytes: usize,
+    reported: Instant,
 }
 
-/// Serves one connection to its end.
-pub async fn serve(socket: TcpStream, id: PublisherId, door: &Door, stop: CancellationToken) {
+/// Serves one connection to its end, over TLS where there is a `tls`.
+pub async fn serve(
+    socket: TcpStream,
+    seat: Seat,
+    door: Arc<Door>,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     // Small answers must not wait for acknowledgements (RTMP's connect takes several round trips).
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%error, "nodelay refused");
     }
-    let deadline = clock::now() + door.handshake_timeout;
-    let session = Session::new(door.limits);
-    let mut connection = Connection { socket, session, id, door, publishing: None, refused: false, deadline };
-    let end = connection.run(stop).await;
-    connection.close(end).await;
+    let deadline = clock::now() + door.bounds.handshake_timeout;
+    let transport = match tls {
+        None => Transport::Plain(socket),
+        // Boxed: the state of a TLS handshake is large, and is of use for a moment only.
+        Some(tls) => match Box::pin(accept_tls(&tls, socket, deadline, &stop)).await {
+            Ok(transport) => transport,
+            Err(end) => {
+                if end.reason == Reason::HandshakeTimeout {
+                    seat.hit(Limit::HandshakeTimeout);
+                }
+                return door.log_stranger(end.reason, &end.detail);
+            }
+        },
+    };
+    let intake = Intake::new(Session::new(door.limits));
+    let phase = Phase::Handshaking;
+    let (publishing, refused, stopping) = (None, false, false);
+    let mut connection =
+        Connection { transport, intake, seat, door, phase, publishing, refused, stopping, deadline };
+    let end = connection.run(&stop).await;
+    Box::pin(connection.close(end)).await;
 }
 
-impl Connection<'_> {
-    async fn run(&mut self, stop: CancellationToken) -> End {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        loop {
-            buffer.clear();
-            tokio::select! {
-                read = self.socket.read_buf(&mut buffer) => match read {
-                    Ok(0) => return End::broken(Reason::ConnectionLost, "end of file"),
-                    Ok(_) => {}
-                    Err(error) => return End::broken(Reason::ConnectionLost, error),
-                },
-                closed = closed(&mut self.publishing) => return End::broken(closed.reason, closed.detail),
-                () = clock::until(Some(self.deadline)) => return self.timed_out(),
-                () = stop.cancelled(), if self.publishing.is_none() => {
-                    return End::broken(Reason::Shutdown, "stopping");
-                }
+async fn accept_tls(
+    tls: &TlsAcceptor,
+    socket: TcpStream,
+    deadline: Instant,
+    stop: &CancellationToken,
+) -> Result<Transport, End> {
+    tokio::select! {
+        accepted = tls.accept(socket) => match accepted {
+            Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(End::broken(Reason::ProtocolViolation, format!("TLS: {error}")))
             }
-            if let Err(end) = self.handle_input(&buffer).await {
+            Err(error) => Err(End::broken(Reason::ConnectionLost, error)),
+        },
+        () = clock::until(Some(deadline)) => Err(End::broken(Reason::HandshakeTimeout, "no TLS in time")),
+        () = stop.cancelled() => Err(End::broken(Reason::Shutdown, STOPPING)),
+    }
+}
+
+impl Connection {
+    async fn run(&mut self, stop: &CancellationToken) -> End {
+        // Moved only when it has run out: a publisher's deadline moves with each of its messages.
+        let timer = tokio::time::sleep_until(self.deadline.into());
+        tokio::pin!(timer);
+        loop {
+            let proved = self.phase == Phase::Publishing;
+            let most = if proved { READ_BYTES } else { UNPROVED_READ_BYTES };
+            let intake = &mut self.intake;
+            let received = tokio::select! {
+                biased;
+                closed = closed(&mut self.publishing) => return closed.into(),
+                () = stop.cancelled(), if !self.stopping => {
+                    if let Err(end) = self.handle_stop().await {
+                        return end;
+                    }
+                    continue;
+                }
+                received = self.transport.receive(most, |bytes| (bytes.len(), intake.take(bytes))) => received,
+                () = &mut timer => {
+                    if clock::now() >= self.deadline {
+                        return self.timed_out();
+                    }
+                    timer.as_mut().reset(self.deadline.into());
+                    continue;
+                }
+            };
+            let handled = match received {
+                Ok((0, _)) => Err(End::broken(Reason::ConnectionLost, "end of file")),
+                Ok((bytes, batch)) => self.handle_batch(bytes, batch).await,
+                Err(error) => Err(End::broken(Reason::ConnectionLost, error)),
+            };
+            if let Err(end) = handled {
                 return end;
             }
+            // Whoever always sends something never lets the timer have its turn.
+            if clock::now() >= self.deadline {
+                return self.timed_out();
+            }
         }
+    }
+
+    /// Publishers stay until their streams end them: what they have sent is put out first.
+    async fn handle_stop(&mut self) -> Result<(), End> {
+        self.stopping = true;
+        if self.publishing.is_none() {
+            return Err(End::broken(Reason::Shutdown, STOPPING));
+        }
+        self.intake.session.request_reconnect(STOPPING);
+        self.flush().await
     }
 
     fn timed_out(&self) -> End {
-        match self.publishing {
-            Some(_) => End::broken(Reason::IdleTimeout, "nothing came"),
-            None => End::broken(Reason::HandshakeTimeout, "did not publish in time"),
-        }
+        let (limit, allowed) = self.door.bounds.timeout(self.phase);
+        self.seat.hit(limit);
+        let (reason, what) = match self.phase {
+            Phase::Handshaking => (Reason::HandshakeTimeout, "no handshake"),
+            Phase::Asking => (Reason::HandshakeTimeout, "no publish"),
+            Phase::Publishing => (Reason::IdleTimeout, "no media"),
+        };
+        End::broken(reason, format!("{what} for {allowed:?}"))
     }
 
-    async fn handle_input(&mut self, mut input: &[u8]) -> Result<(), End> {
-        if let Some(publishing) = &self.publishing {
-            publishing.counted.count(input.len());
-        }
+    /// Acts on what one read amounted to, and on all that is held after it.
+    async fn handle_batch(&mut self, bytes: usize, mut batch: Batch) -> Result<(), End> {
+        self.count(bytes)?;
         loop {
-            let event = self.session.handle_input(&mut input);
             self.flush().await?;
-            match event.map_err(|error| End::broken(error.reason(), error))? {
-                None => return Ok(()),
-                Some(Event::PublishRequested(request)) => self.handle_request(&request).await?,
-                Some(Event::Media(tag)) => {
-                    // Only media shows that a publisher is alive: pings alone would hold a stream for ever.
-                    self.deadline = clock::now() + self.door.idle_timeout;
-                    self.pass_on(PublisherInput::Media { publisher: self.id, tag }).await?
-                }
-                Some(Event::PublishEnded) => {
+            self.pass_on(std::mem::take(&mut batch.tags)).await?;
+            match batch.stop {
+                None => break,
+                Some(Stop::Full) => {}
+                // Boxed: it comes once, and its state would be part of every connection.
+                Some(Stop::Asked(request)) => Box::pin(self.handle_request(&request)).await?,
+                Some(Stop::Ended) => {
                     let (reason, publisher_end) = (Reason::Unpublished, PublisherEnd::Orderly);
                     return Err(End { reason, publisher_end, detail: String::new() });
                 }
+                Some(Stop::Failed(error)) => return Err(self.failed(&error)),
             }
+            batch = self.intake.go_on();
+        }
+        self.report();
+        Ok(())
+    }
+
+    fn failed(&self, error: &rtmp::Error) -> End {
+        if let Some(limit) = Limit::of_session(error, self.phase) {
+            self.seat.hit(limit);
+        }
+        End::broken(error.reason(), error)
+    }
+
+    /// Counts what a publisher sends.
+    fn count(&mut self, bytes: usize) -> Result<(), End> {
+        let Some(publishing) = &mut self.publishing else { return Ok(()) };
+        publishing.counted.count(bytes);
+        publishing.bitrate.count(bytes, clock::now()).map_err(|exceeded| {
+            self.seat.hit(Limit::Bitrate);
+            End::broken(Reason::LimitExceeded, exceeded)
+        })
+    }
+
+    /// Follows how far the connection has come, and tells what it uses.
+    fn report(&mut self) {
+        let now = clock::now();
+        if self.phase == Phase::Handshaking && self.intake.session.bytes_received() > 0 {
+            self.enter(Phase::Asking);
+        }
+        let memory_bytes = self.intake.memory_bytes();
+        let Some(publishing) = &mut self.publishing else {
+            return self.seat.report(Use { memory_bytes, ..Use::default() }, None);
+        };
+        if now.saturating_duration_since(publishing.reported) >= REPORT_INTERVAL {
+            publishing.reported = now;
+            let (bitrate, message_bytes) = (publishing.bitrate.bitrate(), publishing.largest_message_bytes);
+            self.seat.report(Use { bitrate, message_bytes, memory_bytes }, Some(publishing.last_media));
         }
     }
 
+    fn enter(&mut self, phase: Phase) {
+        let (_, timeout) = self.door.bounds.timeout(phase);
+        (self.phase, self.deadline) = (phase, clock::now() + timeout);
+        self.seat.enter(phase);
+    }
+
     async fn handle_request(&mut self, request: &PublishRequest) -> Result<(), End> {
-        let admitted = match auth::admit(&self.door.tenants, request) {
+        let door = Arc::clone(&self.door);
+        let admitted = match auth::admit(&door.tenants, request) {
             Ok(admitted) => admitted,
             Err(denied) => return self.refuse(denied.reason, denied.text).await,
         };
-        match self.door.registry.publish(&admitted.stream, admitted.tenant, self.id).await {
+        match door.registry.publish(&admitted.stream, admitted.tenant, self.seat.id()).await {
             Err(reason) => {
                 let text = if reason == Reason::LimitExceeded {
                     "the tenant has as many streams as it may have"
@@ -142,44 +294,69 @@ impl Connection<'_> {
                 self.refuse(reason, text.to_owned()).await
             }
             Ok(stream) => {
-                info!(stream = %admitted.stream, encoder = request.encoder, "publisher opened");
-                let bytes_before = self.session.bytes_received();
-                let (counted, began) = (self.door.meter.publisher(), clock::now());
-                self.publishing = Some(Publishing { stream, counted, began, bytes_before });
-                self.deadline = clock::now() + self.door.idle_timeout;
-                self.session.accept_publish();
+                let tls = self.transport.security();
+                info!(stream = %admitted.stream, encoder = request.encoder, tls, "publisher opened");
+                self.open(stream);
+                self.intake.session.accept_publish();
                 self.flush().await
             }
         }
     }
 
+    fn open(&mut self, stream: Published) {
+        let (now, bounds) = (clock::now(), &self.door.bounds);
+        self.publishing = Some(Publishing {
+            stream,
+            counted: self.seat.publisher(),
+            bitrate: BitrateMeter::new(bounds.max_bitrate, bounds.bitrate_grace, now),
+            began: now,
+            bytes_before: self.intake.session.bytes_received(),
+            last_media: now,
+            largest_message_bytes: 0,
+            reported: now,
+        });
+        self.enter(Phase::Publishing);
+    }
+
     async fn refuse(&mut self, reason: Reason, text: String) -> Result<(), End> {
         self.door.log_refusal(reason, &text);
+        self.seat.count_refused_publish();
         self.refused = true;
-        self.session.refuse_publish(reason, &text);
+        self.intake.session.refuse_publish(reason, &text);
         self.flush().await?;
         Err(End::broken(reason, text))
     }
 
-    /// Hands something to the stream; waits while its queue is full, and with it the publisher's TCP connection.
-    async fn pass_on(&mut self, input: PublisherInput) -> Result<(), End> {
-        let Some(publishing) = &mut self.publishing else { return Ok(()) };
-        if publishing.stream.inbox.send(input).await.is_ok() {
-            return Ok(());
-        }
-        // The stream may have said why just before it ended.
-        Err(match publishing.stream.close.try_recv() {
-            Ok(closed) => End::broken(closed.reason, closed.detail),
-            Err(_) => End::broken(Reason::Ended, "the stream has ended"),
-        })
+    /// Hands media to the stream; waits while its queue is full, and with it the publisher's TCP connection. That time is
+    /// ours: the publisher's silence counts from its end.
+    async fn pass_on(&mut self, tags: Vec<Tag>) -> Result<(), End> {
+        let Some(publishing) = self.publishing.as_mut().filter(|_| !tags.is_empty()) else { return Ok(()) };
+        let largest = tags.iter().map(|tag| tag.payload.len()).max().unwrap_or(0);
+        publishing.largest_message_bytes = publishing.largest_message_bytes.max(largest);
+        let input = PublisherInput::Media { publisher: self.seat.id(), tags };
+        let Published { inbox, close } = &mut publishing.stream;
+        let sent = match inbox.try_send(input) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(close.try_recv().unwrap_or_else(|_| ended())),
+            Err(TrySendError::Full(input)) => tokio::select! {
+                biased;
+                closed = &mut *close => Err(closed.unwrap_or_else(|_| ended())),
+                sent = inbox.send(input) => sent.map_err(|_| ended()),
+            },
+        };
+        // Only media shows that a publisher is alive: pings alone would hold a stream for ever.
+        publishing.last_media = clock::now();
+        self.deadline = publishing.last_media + self.door.bounds.idle_timeout;
+        sent.map_err(End::from)
     }
 
+    /// Sends what the session has to say, in one piece.
     async fn flush(&mut self) -> Result<(), End> {
-        let output = self.session.take_output();
+        let output = self.intake.session.take_output();
         if output.is_empty() {
             return Ok(());
         }
-        match tokio::time::timeout(WRITE_TIMEOUT, self.socket.write_all(&output)).await {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.transport.send(&output)).await {
             Ok(Ok(())) => Ok(()),
             // A publisher that has closed no longer takes our acknowledgements, but what it sent before is still to be
             // read, and its last words may be there. Reading finds the end.
@@ -191,52 +368,49 @@ impl Connection<'_> {
         }
     }
 
+    /// Tells the log, the stream and the encoder, in this order: the stream shall not wait for an encoder that does not read.
     async fn close(mut self, end: End) {
         let End { reason, publisher_end, detail } = end;
-        let Some(publishing) = self.publishing.take() else {
+        if let Some(publishing) = self.publishing.take() {
+            let bytes = self.intake.session.bytes_received().saturating_sub(publishing.bytes_before);
+            let duration_s = clock::now().saturating_duration_since(publishing.began).as_secs();
+            info!(%reason, detail, duration_s, bytes, "publisher ended");
+            let closed = PublisherInput::Closed { publisher: self.seat.id(), end: publisher_end };
+            // The stream may have ended first.
+            let _ = publishing.stream.inbox.send(closed).await;
+            self.tell_end(reason, &detail).await;
+        } else if !self.refused {
             // It has proved nothing, so it gets one rate-limited line at most.
-            if !self.refused {
-                self.door.log_stranger(reason, &detail);
-            }
-            return drain(self.socket).await;
-        };
-        let bytes = self.session.bytes_received() - publishing.bytes_before;
-        let duration_s = clock::now().saturating_duration_since(publishing.began).as_secs();
-        info!(%reason, detail, duration_s, bytes, "publisher ended");
-        let closed = PublisherInput::Closed { publisher: self.id, end: publisher_end };
-        // The stream may have ended first.
-        let _ = publishing.stream.inbox.send(closed).await;
-        drain(self.socket).await;
+            self.door.log_stranger(reason, &detail);
+        }
+        let Self { transport, seat, .. } = self;
+        transport.close().await;
+        drop(seat);
     }
-}
 
-/// Closes for writing and reads what is still under way, for a moment: closing with unread input would reset the
-/// connection, and the peer would never see why it was refused.
-async fn drain(mut socket: TcpStream) {
-    const LONGEST: std::time::Duration = std::time::Duration::from_millis(500);
-    const MOST: usize = 1024 * 1024;
-    let drained = async {
-        let mut buffer = [0; 4096];
-        let mut left = MOST;
-        if socket.shutdown().await.is_err() {
+    async fn tell_end(&mut self, reason: Reason, detail: &str) {
+        if reason == Reason::ConnectionLost {
             return;
         }
-        while let Ok(read @ 1..) = socket.read(&mut buffer).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                return;
-            }
+        if reason == Reason::Shutdown && !self.stopping {
+            self.intake.session.request_reconnect(STOPPING);
         }
-    };
-    // Whatever has not come by then is lost on purpose.
-    let _ = tokio::time::timeout(LONGEST, drained).await;
+        self.intake.session.end_publish(reason, detail);
+        if let Err(End { detail, .. }) = self.flush().await {
+            debug!(detail, "the encoder was not told why it ended");
+        }
+    }
 }
 
 /// Waits until the stream closes its publisher; for ever while there is none.
 async fn closed(publishing: &mut Option<Publishing>) -> PublisherClosed {
     let Some(publishing) = publishing else { return std::future::pending().await };
-    let ended = PublisherClosed { reason: Reason::Ended, detail: String::new() };
-    (&mut publishing.stream.close).await.unwrap_or(ended)
+    (&mut publishing.stream.close).await.unwrap_or_else(|_| ended())
+}
+
+/// What is said of a stream that ended without a word.
+fn ended() -> PublisherClosed {
+    PublisherClosed { reason: Reason::Ended, detail: String::new() }
 }
 
 #[cfg(test)]

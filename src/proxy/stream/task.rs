@@ -46,8 +46,8 @@ pub enum PublisherInput {
     Media {
         /// Its connection.
         publisher: PublisherId,
-        /// What it sent.
-        tag: Tag,
+        /// What it sent, in order: the messages of one read.
+        tags: Vec<Tag>,
     },
     /// Its connection is over.
     Closed {
@@ -178,9 +178,11 @@ impl Running {
                 // A publisher that has gone meanwhile says so with `Closed`.
                 let _ = answer.send(result);
             }
-            PublisherInput::Media { publisher, tag } => {
-                self.meter.count(tag.payload.len(), now);
-                self.task.stream.handle_media(publisher, &tag, now);
+            PublisherInput::Media { publisher, tags } => {
+                for tag in tags {
+                    self.meter.count(tag.payload.len(), now);
+                    self.task.stream.handle_media(publisher, &tag, now);
+                }
             }
             PublisherInput::Closed { publisher, end } => {
                 self.publishers.remove(&publisher);

@@ -74,7 +74,7 @@ async fn who_sends_what_cannot_be_taken_is_told_what_it_was() {
     let published = publish(&house, 1).await.expect("nobody is there");
     // Sorenson H.263 (FLV 10.1, E.4.3.1).
     let tag = Tag { kind: TagKind::Video, timestamp_ms: 0, payload: Bytes::from_static(b"\x12\0\0\0\0\0") };
-    let media = PublisherInput::Media { publisher: PublisherId(1), tag };
+    let media = PublisherInput::Media { publisher: PublisherId(1), tags: vec![tag] };
     published.inbox.send(media).await.expect("the stream is there");
     let detail = check_closed(published, Reason::UnsupportedCodec).await;
     assert!(detail.contains("codec"), "{detail}");

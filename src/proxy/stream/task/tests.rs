@@ -18,7 +18,11 @@ async fn stats_are_published_within_a_rate_whatever_comes() {
     let mut sent = 0_u64;
     while clock::now() < began + 5 * STATS_INTERVAL {
         let tag = Tag { kind: TagKind::Script, timestamp_ms: 0, payload: Bytes::from_static(b"?") };
-        published.inbox.send(PublisherInput::Media { publisher, tag }).await.expect("the stream is there");
+        published
+            .inbox
+            .send(PublisherInput::Media { publisher, tags: vec![tag] })
+            .await
+            .expect("the stream is there");
         // One input, one turn of the loop: none of what it publishes is missed.
         tokio::task::yield_now().await;
         sent += 1;

@@ -1,0 +1,120 @@
+//! A publisher's connection as bytes, with TLS or without, and the read buffer that all connections of a thread share.
+//!
+//! A connection that waits has no read buffer: it is lent one while something is there to be read, and gives it back
+//! before it waits again. TLS keeps buffers of its own (rustls): about 4 KiB while nothing comes, at most 16 KiB of a
+//! record that is not complete, and 16 KiB of plain text between two reads.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// Bytes read at once at most. A second of 6 Mbit/s is twelve reads; with a chunk size of 128 one read holds 500 chunks.
+pub const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// How long closing takes at most, and how much is read meanwhile.
+const LONGEST_DRAIN: Duration = Duration::from_millis(500);
+const MOST_DRAINED_BYTES: usize = 1024 * 1024;
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub enum Transport {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP, its handshake done.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// Waits until something comes, at most `most` bytes of it, and gives it to `take`, which must not wait. At the end of
+    /// the connection it is given nothing.
+    ///
+    /// Cancel safe: nothing is read until it is given.
+    ///
+    /// # Errors
+    /// The system's, or TLS's.
+    pub async fn receive<T>(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> T) -> io::Result<T> {
+        poll_fn(|context| {
+            BUFFER.with_borrow_mut(|buffer| {
+                let most = most.min(buffer.len());
+                let mut read = ReadBuf::new(&mut buffer[..most]);
+                match self.poll_read(context, &mut read) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) => Poll::Ready(Ok(take(read.filled()))),
+                }
+            })
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+        }
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// The system's, or TLS's.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    /// The version of TLS, for the log.
+    #[must_use]
+    pub fn security(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "none",
+            Self::Tls(stream) => match stream.get_ref().1.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+                Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+                Some(_) | None => "unknown",
+            },
+        }
+    }
+
+    /// Closes for writing and reads what is still under way, for a moment: closing with unread input would reset the
+    /// connection, and the peer would never see why it was refused.
+    pub async fn close(mut self) {
+        let drained = async {
+            if self.shutdown().await.is_err() {
+                return;
+            }
+            let mut left = MOST_DRAINED_BYTES;
+            while let Ok(read @ 1..) = self.receive(READ_BYTES, <[u8]>::len).await {
+                left = left.saturating_sub(read);
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        // Whatever has not come by then is lost on purpose.
+        let _ = tokio::time::timeout(LONGEST_DRAIN, drained).await;
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown().await,
+            Self::Tls(stream) => stream.shutdown().await,
+        }
+    }
+}
