@@ -30,7 +30,7 @@ mod tests {
     async fn a_port_in_use_ends_it_before_anything_runs() {
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let mut config = Config::default();
-        config.rtmp.listen = taken.local_addr().expect("it is bound");
+        config.rtmp.listen = Some(taken.local_addr().expect("it is bound"));
         let error = serve(config, CancellationToken::new()).await.expect_err("it is taken");
         assert!(error.to_string().contains("[rtmp] listen"), "{error}");
     }

@@ -1,5 +1,6 @@
 //! What a file means.
 
+mod certificate;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -60,7 +61,7 @@ fn the_file_that_is_shipped_means_the_defaults() {
 
 #[test]
 fn the_file_that_is_shipped_shows_every_key() {
-    let unknown = "zz = 1\n[http]\nzz = 1\n[rtmp]\nzz = 1\n[fleet]\nzz = 1\n[gop_log]\nzz = 1\n[stream]\nzz = 1\n\
+    let unknown = "zz = 1\n[http]\nzz = 1\n[rtmp]\nzz = 1\n[rtmps]\nzz = 1\n[fleet]\nzz = 1\n[gop_log]\nzz = 1\n[stream]\nzz = 1\n\
         [origin]\nzz = 1\n[node]\nzz = 1\n[tenants.a]\nzz = 1\nkeys = [{ zz = 1 }]\n[profiles.a]\nzz = 1\nrenditions = [{ zz = 1 }]\n";
     let errors = Config::parse(unknown, &desk()).expect_err("zz is no key");
     let mut seen = 0;
@@ -72,7 +73,7 @@ fn the_file_that_is_shipped_shows_every_key() {
             assert!(shown, "{key} is not in config.toml");
         }
     }
-    assert_eq!(seen, 12, "{errors}");
+    assert_eq!(seen, 13, "{errors}");
 }
 
 #[test]
@@ -96,7 +97,16 @@ fn every_key_is_heard() {
     let config = meant(
         r#"
         http = { listen = "[::1]:0" }
-        rtmp = { chunk_size = 128, idle_timeout = "1m", max_message_size = "1MiB", max_connections = 5 }
+        rtmp.chunk_size = 128
+        rtmp.idle_timeout = "1m"
+        rtmp.handshake_timeout = "1s"
+        rtmp.publish_timeout = "2s"
+        rtmp.max_message_size = "1MiB"
+        rtmp.max_connections = 5
+        rtmp.max_connections_per_address = 4
+        rtmp.max_chunk_streams = 8
+        rtmp.max_bitrate = "20M"
+        rtmp.bitrate_grace = "3s"
         fleet = { heartbeat = "1s", suspect_after = "2s" }
         gop_log = { max_duration = "1m", max_bytes = "128MB" }
         stream = { reconnect_grace = "0s", takeover = "refuse" }
@@ -107,6 +117,11 @@ fn every_key_is_heard() {
     assert_eq!(config.http.listen, "[::1]:0".parse().expect("it is an address"));
     assert_eq!((config.rtmp.chunk_size, config.rtmp.max_connections), (128, 5));
     assert_eq!(config.rtmp.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.rtmp.handshake_timeout, Duration::from_secs(1));
+    assert_eq!(config.rtmp.publish_timeout, Duration::from_secs(2));
+    assert_eq!((config.rtmp.max_connections_per_address, config.rtmp.max_chunk_streams), (4, 8));
+    assert_eq!(config.rtmp.max_bitrate, Bitrate::kilobits(20_000));
+    assert_eq!(config.rtmp.bitrate_grace, Duration::from_secs(3));
     assert_eq!(config.rtmp.max_message_size, ByteSize::mebibytes(1));
     assert_eq!(config.fleet.suspect_after, Duration::from_secs(2));
     assert_eq!(config.gop_log.max_bytes, ByteSize(128_000_000));

@@ -63,7 +63,7 @@ async fn a_proxy_serves_what_is_published_and_ends_in_order() {
     let proxy = Running::start().await;
     let node = FakeNode::join(proxy.ports.fleet, "n1").await;
     proxy.tasks.spawn(transcode(node, Tasks::new()));
-    let mut encoder = Encoder::publish(proxy.ports.rtmp, DEMO).await;
+    let mut encoder = Encoder::publish(proxy.ports.rtmp.expect("it is on"), DEMO).await;
     encoder.pictures(100).await;
     proxy.get("/hls/live/demo/720p/index.m3u8", ".m4s").await;
     proxy.get("/api/v1/stats", r#""publishers":1"#).await;
@@ -78,7 +78,7 @@ async fn a_proxy_serves_what_is_published_and_ends_in_order() {
 async fn a_node_that_hangs_cannot_keep_a_proxy_from_stopping() {
     let proxy = Running::start().await;
     let mut node = FakeNode::join(proxy.ports.fleet, "n1").await;
-    let mut encoder = Encoder::publish(proxy.ports.rtmp, DEMO).await;
+    let mut encoder = Encoder::publish(proxy.ports.rtmp.expect("it is on"), DEMO).await;
     encoder.pictures(20).await;
     let lease = node.lease().await;
     let mut wire = node.attach(&lease).await;
@@ -100,7 +100,7 @@ async fn check_port_in_use(section: &str, take: impl FnOnce(&mut Config, SocketA
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
-    check_port_in_use("rtmp", |config, address| config.rtmp.listen = address).await;
+    check_port_in_use("rtmp", |config, address| config.rtmp.listen = Some(address)).await;
     check_port_in_use("http", |config, address| config.http.listen = address).await;
     check_port_in_use("fleet", |config, address| config.fleet.listen = address).await;
 }

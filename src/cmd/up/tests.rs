@@ -25,7 +25,7 @@ async fn until_lines(file: &Path, count: usize) {
 #[test]
 fn a_node_process_is_told_its_proxy_its_name_and_the_configuration() {
     let port = |port| ([127, 0, 0, 1], port).into();
-    let listening = Listening { rtmp: port(1), http: port(2), fleet: port(3) };
+    let listening = Listening { rtmp: Some(port(1)), rtmps: None, http: port(2), fleet: port(3) };
     let base = "host".parse().expect("a name");
     let told =
         |config| NodeProcess::new(config, &base, 2, &listening).expect("this program exists").arguments;
@@ -83,7 +83,7 @@ async fn an_ffmpeg_that_cannot_be_used_is_told_before_anything_listens() {
     let mut config = Config::default();
     config.node.ffmpeg = "/no/such/ffmpeg".into();
     // Were it bound first, this would be what is told.
-    config.rtmp.listen = taken.local_addr().expect("it is bound");
+    config.rtmp.listen = Some(taken.local_addr().expect("it is bound"));
     let error = serve(config, None, 1, CancellationToken::new()).await.expect_err("there is none");
     assert!(format!("{error:#}").contains("/no/such/ffmpeg"), "{error:#}");
 }

@@ -19,7 +19,7 @@ fn an_unknown_key_is_told_with_the_nearest_known() {
     let text = "[rtpm]\nlisten = 1\n[stream]\ntake_over = 1\n[profiles.a]\nrenditions = [\n{ hight = 3 }]\n\
         [tenants.t]\nkeys = [{ key = 'hunter2', strem = 'x' }]\n";
     insta::assert_snapshot!(said(text), @r#"
-    1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, fleet, gop_log, stream, origin, node, tenants, profiles
+    1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, rtmps, fleet, gop_log, stream, origin, node, tenants, profiles
     4: stream.take_over: unknown key (did you mean "takeover"?), known here: reconnect_grace, takeover
     7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset
     7: profiles.a.renditions[0]: needs the key "name"
@@ -39,7 +39,7 @@ fn a_value_of_another_type_or_without_its_unit_is_refused() {
     check(
         "rtmp",
         "listen = 'localhost:1935'",
-        r#"rtmp.listen = 'localhost:1935': must be an IP address and a port, such as "127.0.0.1:1935", "0.0.0.0:1935" or "[::]:1935""#,
+        r#"rtmp.listen = 'localhost:1935': must be "off", or an IP address and a port, such as "127.0.0.1:1935", "0.0.0.0:1935" or "[::]:1935""#,
     );
     check("rtmp", "chunk_size = '4096'", "rtmp.chunk_size = '4096': must be a whole number");
     check(
@@ -98,6 +98,15 @@ fn an_impossible_value_is_refused() {
         "rtmp",
         "max_message_size = '17MiB'",
         "rtmp.max_message_size = '17MiB': must be from 64KiB to 16MiB",
+    );
+    check("rtmp", "max_chunk_streams = 7", "rtmp.max_chunk_streams = 7: must be from 8 to 1024");
+    check("rtmp", "max_bitrate = '99k'", "rtmp.max_bitrate = '99k': must be from 100k to 10000000k");
+    check("rtmp", "publish_timeout = '61s'", "rtmp.publish_timeout = '61s': must be from 100ms to 1m");
+    check("rtmp", "bitrate_grace = '0s'", "rtmp.bitrate_grace = '0s': must be from 1s to 10m");
+    check(
+        "rtmp",
+        "max_connections_per_address = 0",
+        "rtmp.max_connections_per_address = 0: must be from 1 to 100000",
     );
     check("origin", "window = 0", "origin.window = 0: must be from 3 to 1000");
     check(

@@ -123,7 +123,7 @@ async fn stats_have_the_contracts_fields() {
         value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(fields(&body), "fleet nodes proxy streams");
-    assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers uptime_s version");
+    assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers rtmp uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
     let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
                 reserved state tags";

@@ -176,7 +176,7 @@ mod tests {
         let check = |error: chunk::Error, phase, expected| {
             assert_eq!(Limit::of_session(&rtmp::Error::Chunk(error), phase), expected);
         };
-        let long = chunk::Error::TooLong { chunk_stream: 4, length: 9, limit: 8, at: 0 };
+        let long = chunk::Error::TooLong { announced: 9, limit: 8, at: 0 };
         check(long.clone(), Phase::Asking, Some(Limit::UnprovedMemory));
         check(long, Phase::Publishing, Some(Limit::MessageSize));
         let many = chunk::Error::TooManyChunkStreams { limit: 32, at: 0 };

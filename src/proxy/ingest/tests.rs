@@ -1,6 +1,7 @@
 //! What a door is made of, and what it logs.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
@@ -48,7 +49,7 @@ impl Write for Log {
 
 async fn door(config: &Config) -> Door {
     let house = House::open(|_| {}).await;
-    Door::new(config, house.registry.clone(), house.meter.clone())
+    Door::new(config, house.registry.clone())
 }
 
 #[tokio::test]
@@ -56,15 +57,21 @@ async fn a_door_is_as_it_was_configured() {
     let mut config = configuration();
     config.rtmp.max_message_size = crate::base::units::ByteSize(123_456);
     config.rtmp.chunk_size = 789;
-    config.rtmp.handshake_timeout = Duration::from_secs(3);
-    config.rtmp.idle_timeout = Duration::from_secs(4);
+    config.rtmp.max_chunk_streams = 9;
     config.rtmp.max_connections = 5;
     let door = door(&config).await;
     assert_eq!((door.limits.max_message_bytes, door.limits.chunk_size), (123_456, 789));
-    assert!(door.limits.max_message_bytes_unproved < door.limits.max_message_bytes);
-    assert_eq!(door.handshake_timeout, Duration::from_secs(3));
-    assert_eq!((door.idle_timeout, door.max_connections), (Duration::from_secs(4), 5));
-    assert_eq!(*door.tenants, config.tenants);
+    assert_eq!((door.limits.max_chunk_streams, door.bounds.max_connections), (9, 5));
+    assert_eq!(door.tenants, config.tenants);
+}
+
+/// The sum that this room's header makes.
+#[tokio::test]
+async fn what_a_stranger_can_make_us_keep_is_within_its_bound() {
+    let limits = door(&configuration()).await.limits;
+    let tls = 34 * 1024;
+    let sum = limits.max_message_bytes_unproved + 4 * rtmp::UNPROVED_READ_BYTES + tls;
+    assert!(sum <= limits::MAX_UNPROVED_MEMORY_BYTES, "{sum}");
 }
 
 #[tokio::test]
@@ -82,6 +89,10 @@ async fn what_strangers_do_is_logged_within_a_bound_and_health_checks_are_not() 
     assert!(within(log.count("nonsense"), 5), "{}", log.count("nonsense"));
     // Strangers cannot use up what is there for refusals.
     assert!(within(log.count("a wrong key"), 20), "{}", log.count("a wrong key"));
+    for _ in 0..50 {
+        door.log_turned_away(([127, 0, 0, 1], 9).into(), Limit::ConnectionsPerAddress);
+    }
+    assert!(within(log.count("limit=ConnectionsPerAddress allowed=100"), 2), "{}", log.text());
 }
 
 #[tokio::test]
@@ -97,6 +108,7 @@ async fn a_connection_is_told_in_one_line_each_and_no_key_is_in_any() {
     assert_eq!(log.count("publisher refused"), 1);
     assert_eq!(log.count("connection ended without publishing"), 0, "the refusal said it");
     assert_eq!(log.count("publisher opened"), 1);
+    assert_eq!(log.count("tls=\"none\""), 1);
     assert_eq!(log.count("reason=unpublished"), log.count("publisher ended") + log.count("stream ended"));
     assert!(!log.text().contains("sesame"), "{}", log.text());
 }

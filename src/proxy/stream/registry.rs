@@ -25,8 +25,9 @@ use super::leases::Leases;
 use super::snapshot;
 use super::task::{PublisherClosed, PublisherInput, StreamTask};
 
-/// Messages of publishers that wait for a stream's task. While it is full, the publisher's connection is not read.
-const INBOX_CAPACITY: usize = 256;
+/// Messages of publishers that wait for a stream's task, each of them what one read brought. While it is full, the
+/// publisher's connection is not read.
+const INBOX_CAPACITY: usize = 64;
 /// How often a publisher is sent to a stream that ends just then, before it is refused.
 const PUBLISH_TRIES: usize = 4;
 

@@ -1,9 +1,12 @@
-//! A publisher over a real socket: the tests' RTMP client with the simulation's pictures and sound.
+//! A publisher over a real socket, with TLS or without: the tests' RTMP client with the simulation's pictures and sound.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::media::amf0::Value;
 use crate::media::flv::{Tag, TagKind};
@@ -15,10 +18,15 @@ use crate::stream::simulation::source::{Numbers, Source};
 /// What the server's handshake takes.
 const HANDSHAKE_BYTES: usize = 1 + 2 * handshake::HANDSHAKE_BYTES;
 
+/// What carries an encoder's bytes.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
 /// One connection of an encoder.
 pub struct Encoder {
     pub client: Client,
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     received: Vec<u8>,
     source: Source,
     numbers: Numbers,
@@ -27,9 +35,32 @@ pub struct Encoder {
 impl Encoder {
     /// Connected, with nothing said yet.
     pub async fn connect(door: SocketAddr) -> Self {
-        let socket = TcpStream::connect(door).await.expect("the RTMP port is open");
+        Self::over(TcpStream::connect(door).await.expect("the RTMP port is open"))
+    }
+
+    /// The same over TLS of one of these versions, where it trusts one certificate. An error is TLS's.
+    pub async fn connect_tls(
+        door: SocketAddr,
+        trusted: &CertificateDer<'static>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> std::io::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("ring has them")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = TcpStream::connect(door).await.expect("the RTMPS port is open");
+        let host = ServerName::try_from("localhost").expect("a name");
+        let stream = soon(TlsConnector::from(Arc::new(config)).connect(host, socket)).await?;
+        Ok(Self::over(stream))
+    }
+
+    fn over(socket: impl Socket + 'static) -> Self {
         let (client, source, numbers) = (Client::new(), Source::new(u32::MAX, false), Numbers::default());
-        Self { client, socket, received: Vec::new(), source, numbers }
+        Self { client, socket: Box::new(socket), received: Vec::new(), source, numbers }
     }
 
     /// Has asked to publish, and read no answer.
@@ -49,11 +80,27 @@ impl Encoder {
 
     /// Publishes, and has sent what it will send.
     pub async fn publish(door: SocketAddr, stream: &str) -> Self {
-        let mut encoder = Self::ask(door, "live", stream).await;
-        encoder.told("NetStream.Publish.Start").await;
-        let configuration = encoder.source.configuration();
-        encoder.send(configuration).await;
+        let mut encoder = Self::connect(door).await;
+        encoder.start(stream).await;
         encoder
+    }
+
+    /// The same on a connection that is there.
+    pub async fn start(&mut self, stream: &str) {
+        self.say_publish("live", stream);
+        self.flush().await;
+        self.told("NetStream.Publish.Start").await;
+        let configuration = self.source.configuration();
+        self.send(configuration).await;
+    }
+
+    /// Says what it needs to be understood, and so many pictures; goes out with the next flush.
+    pub fn say_pictures(&mut self, count: u32) {
+        let mut tags = self.source.configuration();
+        for _ in 0..count {
+            tags.extend(self.source.next_tags(&mut self.numbers).expect("it never ends"));
+        }
+        self.say(tags);
     }
 
     /// Sends so many pictures of 40 ms, ten to a GOP, and the sound that goes with them.
@@ -78,6 +125,11 @@ impl Encoder {
     }
 
     async fn send(&mut self, tags: Vec<Tag>) {
+        self.say(tags);
+        self.flush().await;
+    }
+
+    fn say(&mut self, tags: Vec<Tag>) {
         for Tag { kind, timestamp_ms, payload } in tags {
             let type_id = match kind {
                 TagKind::Audio => 8,
@@ -86,7 +138,6 @@ impl Encoder {
             };
             self.client.media(type_id, timestamp_ms, &payload);
         }
-        self.flush().await;
     }
 
     /// Reads until it is told `code`, and gives the text that came with it.

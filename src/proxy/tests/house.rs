@@ -1,6 +1,7 @@
 //! A proxy's streams and front door without its HTTP server, on ports of their own, and nodes for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,12 +12,13 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::config::{Config, System, Tenant};
 use crate::hls::View;
+use crate::proxy::Rtmps;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::tests::fake_node::{FakeNode, Wire};
 use crate::proxy::fleet::tests::{TOKEN, soon};
 use crate::proxy::fleet::{self, FleetHandle, FleetSettings};
 use crate::proxy::ingest::Door;
-use crate::proxy::ingest::listener::serve_rtmp;
+use crate::proxy::ingest::listener::serve;
 use crate::proxy::ingest::meter::Meter;
 use crate::proxy::origin::StreamHandle;
 use crate::proxy::stream::registry::Registry;
@@ -59,6 +61,8 @@ pub fn stream_name(stream: &str) -> StreamName {
 /// What runs, and what it listens on.
 pub struct House {
     pub rtmp: SocketAddr,
+    /// Only where it was configured.
+    pub rtmps: Option<SocketAddr>,
     pub fleet_port: SocketAddr,
     pub fleet: FleetHandle,
     pub registry: Registry,
@@ -75,7 +79,7 @@ impl House {
     pub async fn open(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = configuration();
         change(&mut config);
-        let rtmp = TcpListener::bind(config.rtmp.listen).await.expect("a free port");
+        let rtmp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let nodes = TcpListener::bind(config.fleet.listen).await.expect("a free port");
         let (rtmp_port, fleet_port) =
             (rtmp.local_addr().expect("it is bound"), nodes.local_addr().expect("it is bound"));
@@ -88,11 +92,18 @@ impl House {
         };
         let fleet = fleet::start(nodes, settings, &services, CancellationToken::new());
         let registry = Registry::new(&config, fleet.clone(), doors.clone(), stop.clone());
-        let meter = Meter::default();
-        let door = Door::new(&config, registry.clone(), meter.clone());
-        doors.spawn(serve_rtmp(rtmp, door, doors.clone(), stop.clone()));
+        let door = Arc::new(Door::new(&config, registry.clone()));
+        doors.spawn(serve(rtmp, Arc::clone(&door), None, doors.clone(), stop.clone()));
+        let mut rtmps_port = None;
+        if let Some(listen) = &config.rtmps.listen {
+            let Rtmps { listener, tls, watch } = Rtmps::bind(listen).await.expect("a good certificate");
+            rtmps_port = listener.local_addr().ok();
+            doors.spawn(serve(listener, Arc::clone(&door), Some(tls.into()), doors.clone(), stop.clone()));
+            doors.spawn(watch.run(stop.clone()));
+        }
         let tenant = config.tenants.get(&name("live")).expect("it is configured").clone();
-        Self { rtmp: rtmp_port, fleet_port, fleet, registry, meter, tenant, doors, stop, services }
+        let (rtmp, rtmps, meter) = (rtmp_port, rtmps_port, door.meter.clone());
+        Self { rtmp, rtmps, fleet_port, fleet, registry, meter, tenant, doors, stop, services }
     }
 
     /// With a node that transcodes.

@@ -10,16 +10,20 @@ fn gauge(meter: &Meter) -> (u64, u64) {
 
 #[tokio::test]
 async fn bytes_add_up_and_the_bitrate_is_the_last_seconds() {
-    let (meter, tasks, stop) = (Meter::default(), Tasks::new(), CancellationToken::new());
+    let meter = Meter::new(Bounds::default());
+    let (tasks, stop) = (Tasks::new(), CancellationToken::new());
     let mut stats = meter.start(&tasks, stop.clone());
-    let publisher = meter.publisher();
+    let seat = meter.admit(PublisherId(1), [127, 0, 0, 1].into()).expect("there is room");
+    let publisher = seat.publisher();
     publisher.count(400);
     publisher.count(600);
     let first = *soon(stats.wait_for(|stats| stats.publishers == 1)).await.expect("it runs");
-    assert_eq!(first, IngestStats { publishers: 1, ingest_bytes: 1000, ingest_bitrate: 8000 });
-    drop(publisher);
+    assert_eq!((first.publishers, first.ingest_bytes, first.ingest_bitrate), (1, 1000, 8000));
+    assert_eq!((first.rtmp.connections, first.rtmp.handshaking), (1, 1));
+    drop((publisher, seat));
     let second = *soon(stats.wait_for(|stats| stats.publishers == 0)).await.expect("it runs");
-    assert_eq!(second, IngestStats { publishers: 0, ingest_bytes: 1000, ingest_bitrate: 0 });
+    assert_eq!((second.publishers, second.ingest_bytes, second.ingest_bitrate), (0, 1000, 0));
+    assert_eq!((second.rtmp.connections, second.rtmp.addresses), (0, 0));
     stop.cancel();
     soon(tasks.finish()).await;
 }

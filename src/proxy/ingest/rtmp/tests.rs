@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::config::Takeover;
-use crate::proxy::api::stats::StreamState;
+use crate::proxy::api::stats::{RtmpLimits, StreamState};
 use crate::proxy::fleet::tests::soon;
 use crate::proxy::tests::encoder::Encoder;
-use crate::proxy::tests::house::{DEMO, House, stats, view};
+use crate::proxy::tests::house::{DEMO, House, stats, until, view};
+use crate::stream::PublisherId;
 use std::time::Duration;
 
 /// Far above what loopback takes, and the shortest that may be configured.
@@ -35,6 +36,11 @@ async fn what_is_published_comes_out_as_segments_and_is_counted() {
     house.all_leases_dropped().await;
 }
 
+/// The gauges of a house's limits.
+fn limits(house: &House) -> RtmpLimits {
+    house.meter.stats(0).rtmp.limits
+}
+
 /// One refusal: its code and text, and a connection that is closed in order behind them.
 async fn check_refused(app: &str, stream: &str, expected: (&str, &str)) {
     let house = House::open(|_| {}).await;
@@ -60,13 +66,16 @@ async fn who_may_not_publish_is_told_why_before_the_connection_closes() {
 
 #[tokio::test]
 async fn who_does_not_publish_in_time_is_closed() {
-    let house = House::open(|config| config.rtmp.handshake_timeout = SHORT).await;
-    Encoder::connect(house.rtmp).await.closed().await;
-    // Talking does not help, only publishing does.
+    let silent = House::open(|config| config.rtmp.handshake_timeout = SHORT).await;
+    Encoder::connect(silent.rtmp).await.closed().await;
+    assert_eq!(limits(&silent).handshake_timeout.hits, 1);
+    // Talking does not help, only publishing does; and the one time is not the other.
+    let house = House::open(|config| config.rtmp.publish_timeout = SHORT).await;
     let mut talker = Encoder::connect(house.rtmp).await;
     talker.client.connect("live");
     talker.flush().await;
     assert_eq!(talker.closed().await, ["NetConnection.Connect.Success"]);
+    assert_eq!((limits(&house).handshake_timeout.hits, limits(&house).publish_timeout.hits), (0, 1));
 }
 
 #[tokio::test]
@@ -74,7 +83,9 @@ async fn a_publisher_that_falls_silent_is_closed_and_may_come_back() {
     let house = House::open(|config| config.rtmp.idle_timeout = SHORT).await;
     let mut encoder = Encoder::publish(house.rtmp, DEMO).await;
     encoder.pictures(3).await;
+    assert_eq!(encoder.told(REJECTED).await, "no media for 100ms");
     encoder.closed().await;
+    assert_eq!(limits(&house).idle_timeout.hits, 1);
     let mut shown = house.shown("demo").await;
     stats(&mut shown, |stats| stats.state == StreamState::Reconnecting).await;
     let _again = Encoder::publish(house.rtmp, DEMO).await;
@@ -86,6 +97,7 @@ async fn a_publisher_that_falls_silent_is_closed_and_may_come_back() {
 async fn a_publisher_that_sends_is_not_silent() {
     let house = House::open(|config| {
         config.rtmp.handshake_timeout = SHORT;
+        config.rtmp.publish_timeout = SHORT;
         config.rtmp.idle_timeout = 5 * SHORT;
     })
     .await;
@@ -100,11 +112,76 @@ async fn a_publisher_that_sends_is_not_silent() {
     encoder.told("NetStream.Unpublish.Success").await;
 }
 
+/// A byte now and then is no sign of life, neither before a key is proved nor after.
 #[tokio::test]
-async fn a_second_publisher_takes_over_and_the_first_is_closed() {
+async fn a_deadline_does_not_move_with_bytes() {
+    let house = House::open(|config| {
+        config.rtmp.publish_timeout = 2 * SHORT;
+        config.rtmp.idle_timeout = 2 * SHORT;
+    })
+    .await;
+    let mut stranger = Encoder::connect(house.rtmp).await;
+    stranger.client.connect("live");
+    let mut publisher = Encoder::publish(house.rtmp, DEMO).await;
+    publisher.client.media(9, 0, &[0x17; 10_000]);
+    for (encoder, hits) in [(&mut stranger, 1), (&mut publisher, 2)] {
+        let bytes = encoder.client.bytes.split();
+        // All but the end of a message, then one byte of it after the other.
+        let (most, rest) = bytes.split_at(bytes.len() - 50);
+        encoder.client.bytes.extend_from_slice(most);
+        encoder.flush().await;
+        let ended = || limits(&house).publish_timeout.hits + limits(&house).idle_timeout.hits == hits;
+        for byte in rest.iter().take(49).take_while(|_| !ended()) {
+            encoder.client.bytes.extend_from_slice(&[*byte]);
+            encoder.flush().await;
+            clock::until(Some(clock::now() + SHORT / 5)).await;
+        }
+        assert!(ended());
+    }
+}
+
+#[tokio::test]
+async fn media_behind_a_publish_in_one_piece_is_taken_in_order() {
+    let house = House::open(|_| {}).await;
+    let mut encoder = Encoder::connect(house.rtmp).await;
+    encoder.say_publish("live", DEMO);
+    encoder.say_pictures(200);
+    encoder.flush().await;
+    encoder.told(START).await;
+    let mut shown = house.shown("demo").await;
+    let live = stats(&mut shown, |stats| stats.source.frames == 200).await;
+    assert_eq!((live.source.width, live.frames_lost), (Some(64), 0));
+}
+
+#[tokio::test]
+async fn who_sends_too_much_for_too_long_is_told_so() {
+    let house = House::open(|config| {
+        config.rtmp.max_bitrate = crate::base::units::Bitrate::kilobits(100);
+        config.rtmp.bitrate_grace = 5 * SHORT;
+    })
+    .await;
+    let mut encoder = Encoder::publish(house.rtmp, DEMO).await;
+    encoder.pictures(3).await;
+    let until = clock::now() + 100 * SHORT;
+    while limits(&house).max_bitrate.hits == 0 {
+        assert!(clock::now() < until, "it may go on for ever");
+        encoder.client.media(18, 0, &[2; 5_000]);
+        encoder.flush().await;
+        clock::until(Some(clock::now() + SHORT / 5)).await;
+    }
+    let text = encoder.told(REJECTED).await;
+    assert!(text.starts_with("sent ") && text.ends_with("Mbit/s, and 0.1 Mbit/s is allowed"), "{text}");
+    encoder.closed().await;
+    let mut shown = house.shown("demo").await;
+    stats(&mut shown, |stats| stats.state == StreamState::Reconnecting).await;
+}
+
+#[tokio::test]
+async fn a_second_publisher_takes_over_and_the_first_is_told() {
     let house = House::open(|_| {}).await;
     let mut first = Encoder::publish(house.rtmp, DEMO).await;
     let mut second = Encoder::publish(house.rtmp, DEMO).await;
+    assert_eq!(first.told(REJECTED).await, "another encoder took the stream over");
     first.closed().await;
     // The one that was replaced ending does not end the stream.
     second.pictures(20).await;
@@ -165,10 +242,60 @@ async fn a_stop_closes_strangers_at_once_and_publishers_through_their_streams() 
     stats(&mut shown, |stats| stats.source.frames == 40).await;
     house.stop.cancel();
     stranger.closed().await;
+    assert!(!encoder.told(REJECTED).await.is_empty(), "and it is told why");
     encoder.closed().await;
     // What was accepted is put out before the end.
     view(&mut shown, |view| view.ended).await;
     assert_eq!(stats(&mut shown, |stats| stats.committed.frames == 40).await.frames_lost, 0);
     soon(house.doors.finish()).await;
     house.all_leases_dropped().await;
+}
+
+/// Strangers who connect, say a part of what they should and then nothing: none is larger than its bound, and all are gone
+/// when their time is over.
+#[tokio::test]
+async fn silent_strangers_cost_what_they_may_and_go_when_their_time_is_over() {
+    const STRANGERS: u64 = 300;
+    let house = House::open(|config| {
+        config.rtmp.max_connections_per_address = 1000;
+        config.rtmp.handshake_timeout = 20 * SHORT;
+        config.rtmp.publish_timeout = 20 * SHORT;
+    })
+    .await;
+    let mut strangers = Vec::new();
+    for number in 0..STRANGERS {
+        let mut stranger = Encoder::connect(house.rtmp).await;
+        // Half of C1, or a command that announces 12 KiB and brings half of it.
+        if number % 2 == 0 {
+            stranger.client.bytes.truncate(700);
+        } else {
+            stranger.client.media(20, 0, &[2; 12_000]);
+            stranger.client.bytes.truncate(9_000);
+        }
+        stranger.flush().await;
+        strangers.push(stranger);
+    }
+    let stats = || house.meter.stats(0).rtmp;
+    until(|| stats().handshaking == STRANGERS / 2 && stats().asking == STRANGERS / 2).await;
+    let memory = stats().limits.max_unproved_memory;
+    assert!(memory.highest.is_some_and(|highest| highest <= memory.limit), "{memory:?}");
+    for mut stranger in strangers {
+        stranger.closed().await;
+    }
+    until(|| stats().connections == 0).await;
+    assert_eq!(stats().limits.handshake_timeout.hits + stats().limits.publish_timeout.hits, STRANGERS);
+    assert_eq!(stats().addresses, 0);
+}
+
+/// The task of a connection: 1,000 idle publishers cost no more than their sessions, and no read buffers.
+#[tokio::test]
+async fn a_connection_is_small() {
+    let house = House::open(|_| {}).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let socket = TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("it is open");
+    let seat = house.meter.admit(PublisherId(1 << 40), [127, 0, 0, 1].into()).expect("there is room");
+    let door = Arc::new(Door::new(&crate::proxy::tests::house::configuration(), house.registry.clone()));
+    let future = serve(socket, seat, door, None, CancellationToken::new());
+    let bytes = size_of_val(&future);
+    assert!(bytes <= 4 * 1024, "{bytes}");
 }
