@@ -26,7 +26,8 @@
 //!
 //! # One access unit's walk
 //!
-//! 1. `proxy::ingest::rtmp` reads bytes from an encoder and gives them to [`rtmp::Session`], which answers with an FLV tag.
+//! 1. `proxy::ingest::rtmp` reads bytes from an encoder, with TLS or without, into a buffer that its thread's connections
+//!    share, and gives them to [`rtmp::Session`], which answers with an FLV tag.
 //! 2. `proxy::stream::task` hands the tag to [`stream::Stream`]. [`stream::take`] puts it on the stream's timeline, as a
 //!    [`media::access_unit::AccessUnit`], and it enters the [`media::gop::GopLog`].
 //! 3. The stream wants an attempt: `proxy::fleet` asks [`placement::place`] for a node and offers it the lease. The node

@@ -4,6 +4,9 @@
 //! network fills it for a moment. A publisher is *over* from the time the bucket is full until it is half empty, and has
 //! exceeded its bitrate when it was over without a break for the time of grace. What does not fit into the bucket is not
 //! remembered, so whoever slows down is within its bitrate again half a [`BURST`] later.
+//!
+//! Meanwhile it is read as fast as it sends: what that costs is bounded by the GOP log and by the time of grace, and an
+//! encoder that is slowed down by us would be late for good without its user seeing why.
 
 use std::time::{Duration, Instant};
 

@@ -55,14 +55,12 @@ impl Limit {
     /// The limit that a session ran into, if it was one. Before a key is proved a long message is one of memory.
     #[must_use]
     pub fn of_session(error: &rtmp::Error, phase: Phase) -> Option<Self> {
-        match error {
-            rtmp::Error::Chunk(chunk::Error::TooManyChunkStreams { .. }) => Some(Self::ChunkStreams),
-            rtmp::Error::Chunk(chunk::Error::TooLong { .. }) if phase == Phase::Publishing => {
-                Some(Self::MessageSize)
-            }
-            rtmp::Error::Chunk(chunk::Error::TooLong { .. }) => Some(Self::UnprovedMemory),
-            _other_fault => None,
+        let rtmp::Error::Chunk(error) = error else { return None };
+        if matches!(error, chunk::Error::TooManyChunkStreams { .. }) {
+            return Some(Self::ChunkStreams);
         }
+        let long = matches!(error, chunk::Error::TooLong { .. });
+        long.then_some(if phase == Phase::Publishing { Self::MessageSize } else { Self::UnprovedMemory })
     }
 }
 
@@ -176,9 +174,9 @@ mod tests {
         let check = |error: chunk::Error, phase, expected| {
             assert_eq!(Limit::of_session(&rtmp::Error::Chunk(error), phase), expected);
         };
-        let long = chunk::Error::TooLong { announced: 9, limit: 8, at: 0 };
-        check(long.clone(), Phase::Asking, Some(Limit::UnprovedMemory));
-        check(long, Phase::Publishing, Some(Limit::MessageSize));
+        let long = || chunk::Error::TooLong { announced: 9, limit: 8, at: 0 };
+        check(long(), Phase::Asking, Some(Limit::UnprovedMemory));
+        check(long(), Phase::Publishing, Some(Limit::MessageSize));
         let many = chunk::Error::TooManyChunkStreams { limit: 32, at: 0 };
         check(many, Phase::Handshaking, Some(Limit::ChunkStreams));
         assert_eq!(Limit::of_session(&rtmp::Error::NotConnected, Phase::Asking), None);

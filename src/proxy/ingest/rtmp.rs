@@ -253,7 +253,7 @@ impl Connection {
         })
     }
 
-    /// Follows how far the connection has come, and tells what it uses.
+    /// Follows how far the connection has come, tells what it uses, and helps it on.
     fn report(&mut self) {
         let now = clock::now();
         if self.phase == Phase::Handshaking && self.intake.session.bytes_received() > 0 {
@@ -261,6 +261,7 @@ impl Connection {
         }
         let memory_bytes = self.intake.memory_bytes();
         let Some(publishing) = &mut self.publishing else {
+            self.transport.acknowledge_now();
             return self.seat.report(Use { memory_bytes, ..Use::default() }, None);
         };
         if now.saturating_duration_since(publishing.reported) >= REPORT_INTERVAL {

@@ -79,6 +79,19 @@ impl Transport {
         }
     }
 
+    /// Has what was read acknowledged at once. Encoders that leave Nagle's algorithm on (FFmpeg, librtmp) write C2 and
+    /// `connect` in small pieces, and send the last one only when the others are acknowledged; where we have no answer to
+    /// send, the system would wait 40 ms with that. It lasts until the system thinks better of it (tcp(7)), so this is for
+    /// every read before a publish.
+    pub fn acknowledge_now(&self) {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // A connection that is broken already is found by reading.
+        let _ = socket.set_quickack(true);
+    }
+
     /// The version of TLS, for the log.
     #[must_use]
     pub fn security(&self) -> &'static str {
