@@ -124,6 +124,15 @@ impl Take {
             RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
             RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
         };
+        // Some codecs say their size at random access points only, and may change it there.
+        if let Some(refined) = random_access.then(|| video::refined(video, data)).flatten() {
+            let known = video.width > 0;
+            self.begin_what_is_held();
+            self.video = Some(refined);
+            if known {
+                self.mark_stale();
+            }
+        }
         if form(TrackKind::Video, arrival.body) == Form::Enhanced && self.video_form == Form::Plain {
             self.video_form = Form::Enhanced;
             self.mark_stale();

@@ -419,7 +419,7 @@ fn check_refused(refused: &Tag, expected: Reason) {
 fn what_cannot_be_taken_ends_the_take_with_the_reason() {
     check_refused(&video_body(b"\x12\0\0"), Reason::UnsupportedCodec);
     check_refused(&video_body(b"\x90vp08\x01"), Reason::UnsupportedCodec);
-    check_refused(&video_body(b"\x96\0avc1"), Reason::UnsupportedCodec);
+    check_refused(&video_body(b"\x96\x30avc1\0"), Reason::UnsupportedCodec);
     check_refused(&audio_body(b"\xb2\x01"), Reason::UnsupportedCodec);
     check_refused(&audio_body(b"\x90alaw"), Reason::UnsupportedCodec);
     check_refused(&video_body(b"\x17\0\0\0\0\x02"), Reason::InputUnreadable);

@@ -181,7 +181,7 @@ async fn a_second_publisher_takes_over_and_the_first_is_told() {
     let house = House::open(|_| {}).await;
     let mut first = Encoder::publish(house.rtmp, DEMO).await;
     let mut second = Encoder::publish(house.rtmp, DEMO).await;
-    assert_eq!(first.told(REJECTED).await, "another encoder took the stream over");
+    assert_eq!(first.told(REJECTED).await, "another encoder has taken over this stream");
     first.closed().await;
     // The one that was replaced ending does not end the stream.
     second.pictures(20).await;

@@ -83,7 +83,7 @@ async fn both_doors_lead_to_the_same_streams_and_share_their_limits() {
     let mut first = Encoder::publish(house.rtmp, DEMO).await;
     let mut second = Encoder::connect_tls(door, &trusted, rustls::ALL_VERSIONS).await.expect("it is trusted");
     second.start(DEMO).await;
-    assert_eq!(first.told("NetStream.Publish.Rejected").await, "another encoder took the stream over");
+    assert_eq!(first.told("NetStream.Publish.Rejected").await, "another encoder has taken over this stream");
     first.closed().await;
     until(|| rtmp(&house).connections == 1).await;
     assert_eq!(rtmp(&house).limits.max_connections.highest, Some(2));

@@ -158,7 +158,7 @@ fn check_closed(tag: Tag, reason: Reason) {
 #[test]
 fn media_that_cannot_be_taken_closes_the_publisher() {
     use crate::media::flv::TagKind;
-    check_closed(tag(TagKind::Video, 0, &b"\x90hvc1\x01"[..]), Reason::UnsupportedCodec);
+    check_closed(tag(TagKind::Video, 0, &b"\x90vp08\x01"[..]), Reason::UnsupportedCodec);
     check_closed(tag(TagKind::Audio, 0, &b"\xaf\0\x11"[..]), Reason::InputUnreadable);
 }
 
