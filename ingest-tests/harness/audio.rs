@@ -47,6 +47,24 @@ fn units(listing: &str) -> Vec<Unit> {
     units
 }
 
+/// How much sound that is encoded anew may begin or last beside its source, in microseconds: encoders put silence before
+/// it and fill their last frame.
+pub const LENGTH_TOLERANCE: i64 = 100_000;
+
+/// What is wrong with the length of sound that was encoded anew.
+pub fn compare_lengths(source: &[Unit], found: &[Unit]) -> Vec<String> {
+    let length = |units: &[Unit]| Some(units.last()?.at_us - units.first()?.at_us);
+    match (length(source), length(found)) {
+        (Some(source), Some(found)) if (source - found).abs() <= LENGTH_TOLERANCE => Vec::new(),
+        (source, found) => vec![format!("sound of {source:?} us has become {found:?} us")],
+    }
+}
+
+/// How much later than in the source sound begins, in microseconds.
+pub fn first_offset(source: &[Unit], found: &[Unit]) -> Option<i64> {
+    Some(found.first()?.at_us - source.first()?.at_us)
+}
+
 /// Units as items that are named by their place in `source`, in which no two are equal.
 pub fn items(source: &[Unit], units: &[Unit]) -> Vec<Item> {
     let places: BTreeMap<&str, u32> = source.iter().map(|unit| unit.hash.as_str()).zip(0..).collect();

@@ -17,6 +17,17 @@ const FRAME_TOLERANCE: Tolerance = 1_000;
 /// Half of 1024 samples at 48 kHz: nearer to its own place than to any other.
 const AUDIO_TOLERANCE: Tolerance = 10_666;
 
+/// How a clip's sound is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// Each access unit by its payload: no two are equal, and none is encoded anew.
+    Distinct,
+    /// Units are alike, as silence is: their number and their times.
+    Alike,
+    /// It is encoded anew: that it is there, and lasts as long as in the source.
+    Encoded,
+}
+
 /// A file to publish, and its content as the judges read it.
 pub struct Clip {
     /// The file.
@@ -25,6 +36,8 @@ pub struct Clip {
     pub frames: Vec<Item>,
     /// Its audio access units.
     pub units: Vec<Unit>,
+    /// How they are judged.
+    pub sound: Sound,
 }
 
 impl Clip {
@@ -43,14 +56,37 @@ impl Clip {
         Self::read(path, count)
     }
 
-    fn read(path: PathBuf, count: usize) -> Self {
+    /// The same with sound that begins 100 ms later, so after the picture. GStreamer's `flvdemux` begins its segment at the
+    /// picture, and gives all sound from before that the time 0.
+    pub fn beginning_with_picture(gops: usize, folder: &Path) -> Self {
+        let path = folder.join("picture-first.flv");
+        let (whole, count) = (root().join("fixtures/media/numbered-30s.flv"), gops * GOP_FRAMES);
+        let take = format!("-map 0:v -map 1:a -c copy -frames:v {count} -t {}", gops * 2);
+        let whole = text(&whole);
+        run_ok(&["-loglevel error -i", whole, "-itsoffset 0.1 -i", whole, &take, text(&path)]);
+        Self::read(path, count)
+    }
+
+    /// The first `gops` GOPs with silence: its access units have one size and one delta, or two that take turns.
+    pub fn silent(gops: usize, folder: &Path) -> Self {
+        let path = folder.join("silent.flv");
+        let (whole, count) = (root().join("fixtures/media/numbered-30s.flv"), gops * GOP_FRAMES);
+        let take = format!("-map 0:v -map 1:a -c:v copy -c:a aac -b:a 16k -frames:v {count} -t {}", gops * 2);
+        // Sound must not begin much before the picture: the judge takes that for a fault.
+        let silence = "-itsoffset 0.1 -f lavfi -i anullsrc=r=44100:cl=mono";
+        run_ok(&["-loglevel error -i", text(&whole), silence, &take, text(&path)]);
+        Self { sound: Sound::Alike, ..Self::read(path, count) }
+    }
+
+    /// A file of `count` frames that an FFmpeg made.
+    pub fn read(path: PathBuf, count: usize) -> Self {
         let (frames, complaints) = frames::read(&path);
         let numbers: Vec<Option<u32>> = frames.iter().map(|frame| frame.id).collect();
         assert!(complaints.is_empty(), "{}: {complaints:?}", path.display());
         assert_eq!(numbers, (0..).take(count).map(Some).collect::<Vec<_>>(), "{}", path.display());
         let (units, complaints) = audio::read(&path);
         assert!(complaints.is_empty() && !units.is_empty(), "{}: {complaints:?}", path.display());
-        Self { path, frames, units }
+        Self { path, frames, units, sound: Sound::Distinct }
     }
 
     /// What is wrong with a video output of this clip.
@@ -60,20 +96,31 @@ impl Clip {
         findings
     }
 
-    /// What is wrong with a copied audio output of this clip.
+    /// What is wrong with an audio output of this clip.
     pub fn judge_audio(&self, media: &Path) -> Vec<String> {
         let (found, mut findings) = audio::read(media);
-        let (source, found) = (self.items(), audio::items(&self.units, &found));
-        findings.extend(judge::compare("audio units", &source, &found, AUDIO_TOLERANCE));
+        match self.sound {
+            Sound::Distinct | Sound::Alike => {
+                let (source, found) = (self.items(&self.units), self.items(&found));
+                findings.extend(judge::compare("audio units", &source, &found, AUDIO_TOLERANCE));
+            }
+            Sound::Encoded => findings.extend(audio::compare_lengths(&self.units, &found)),
+        }
         findings
     }
 
     /// Whether sound and picture are as far apart as in the source.
     pub fn judge_sync(&self, video: &Path, audio: &Path) -> Vec<String> {
         let frames = judge::offset(&self.frames, &frames::read(video).0);
-        let units = judge::offset(&self.items(), &audio::items(&self.units, &audio::read(audio).0));
+        let found = audio::read(audio).0;
+        let (units, tolerance) = match self.sound {
+            Sound::Distinct | Sound::Alike => {
+                (judge::offset(&self.items(&self.units), &self.items(&found)), AUDIO_TOLERANCE)
+            }
+            Sound::Encoded => (audio::first_offset(&self.units, &found), audio::LENGTH_TOLERANCE),
+        };
         match (frames, units) {
-            (Some(frames), Some(units)) if (frames - units).abs() <= AUDIO_TOLERANCE => Vec::new(),
+            (Some(frames), Some(units)) if (frames - units).abs() <= tolerance => Vec::new(),
             (Some(frames), Some(units)) => {
                 vec![format!("sound is {} us late to the picture", units - frames)]
             }
@@ -81,7 +128,11 @@ impl Clip {
         }
     }
 
-    fn items(&self) -> Vec<Item> {
-        audio::items(&self.units, &self.units)
+    /// Units as items that are named by payload, or by order where payloads are alike.
+    fn items(&self, units: &[Unit]) -> Vec<Item> {
+        if self.sound == Sound::Distinct {
+            return audio::items(&self.units, units);
+        }
+        (0..).zip(units).map(|(id, unit)| Item { id: Some(id), at_us: unit.at_us }).collect()
     }
 }

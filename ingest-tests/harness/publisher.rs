@@ -1,4 +1,4 @@
-//! A real publisher: `ffmpeg -re -i CLIP -c copy -f flv rtmp://...`, as the README tells a new user.
+//! Real publishers: `ffmpeg -re -i CLIP -c copy -f flv rtmp://...`, as the README tells a new user, and GStreamer's two.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +16,15 @@ pub enum Repeat {
     Forever,
 }
 
+/// One of GStreamer's elements that publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GstSink {
+    /// `rtmp2sink`, its own RTMP.
+    Rtmp2,
+    /// `rtmpsink`, rtmpdump's librtmp, which many encoders carry.
+    Librtmp,
+}
+
 /// A publishing process; ended with the value.
 pub struct Publisher {
     child: Child,
@@ -28,14 +37,46 @@ pub struct Publisher {
 impl Publisher {
     /// Starts `ffmpeg` with `clip` towards `url`.
     pub fn start(ffmpeg: Ffmpeg, clip: &std::path::Path, url: &str, repeat: Repeat) -> Self {
+        let repeat: &[&str] = match repeat {
+            Repeat::Once => &["-re"],
+            Repeat::Forever => &["-re", "-stream_loop", "-1"],
+        };
+        Self::start_with(ffmpeg, repeat, clip, &["-c", "copy"], url)
+    }
+
+    /// Starts `ffmpeg BEFORE -i CLIP AFTER -f flv URL`.
+    pub fn start_with(
+        ffmpeg: Ffmpeg,
+        before: &[&str],
+        clip: &std::path::Path,
+        after: &[&str],
+        url: &str,
+    ) -> Self {
         let mut command = Command::new(ffmpeg.path());
-        command.args(["-nostdin", "-hide_banner", "-loglevel", "warning", "-re"]);
-        if repeat == Repeat::Forever {
-            command.args(["-stream_loop", "-1"]);
-        }
-        command.arg("-i").arg(clip).args(["-c", "copy", "-f", "flv", url]);
+        command.args(["-nostdin", "-hide_banner", "-loglevel", "warning"]).args(before);
+        command.arg("-i").arg(clip).args(after).args(["-f", "flv", url]);
+        Self::spawn(command, url)
+    }
+
+    /// Starts GStreamer with an FLV `clip` of H.264 and AAC, in real time and without encoding anew.
+    pub fn start_gstreamer(sink: GstSink, clip: &std::path::Path, url: &str) -> Self {
+        let mut command = Command::new("gst-launch-1.0");
+        command.arg("-q").arg("filesrc").arg(format!("location={}", clip.display()));
+        command.args("! flvdemux name=in  flvmux name=out streamable=true".split_whitespace());
+        command.args(
+            "in.video ! queue ! h264parse ! out.  in.audio ! queue ! aacparse ! out.".split_whitespace(),
+        );
+        let (element, location) = match sink {
+            GstSink::Rtmp2 => ("rtmp2sink", url.to_owned()),
+            GstSink::Librtmp => ("rtmpsink", format!("{url} live=1")),
+        };
+        command.args(["out.", "!", element, "sync=true"]).arg(format!("location={location}"));
+        Self::spawn(command, url)
+    }
+
+    fn spawn(mut command: Command, url: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("ffmpeg starts");
+        let mut child = command.spawn().expect("ingest-tests/install-peers puts FFmpeg and GStreamer there");
         let log = Log::collect(child.stderr.take().expect("it was piped"));
         Self { child, url: url.to_owned(), log, started_at: Instant::now() }
     }
