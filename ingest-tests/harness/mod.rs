@@ -15,6 +15,7 @@
 pub mod audio;
 pub mod clip;
 pub mod ffmpeg;
+pub mod flv;
 pub mod frames;
 pub mod http;
 pub mod judge;
@@ -23,6 +24,7 @@ pub mod playlist;
 pub mod process;
 pub mod publisher;
 pub mod random;
+pub mod rtmp;
 pub mod server;
 pub mod site;
 pub mod stats;
