@@ -1,5 +1,9 @@
 //! What goes wrong at a start, and what strangers do: each gets a clear error, and nobody else is disturbed.
 
+#[path = "bad_input/attacks.rs"]
+mod attacks;
+#[path = "bad_input/crowd.rs"]
+mod crowd;
 mod harness;
 
 use std::io::{Read, Write};
@@ -13,7 +17,7 @@ use harness::player::Player;
 use harness::publisher::{Publisher, Repeat};
 use harness::server::{FLEET_TOKEN, Server, config, config_with, run};
 use harness::stats::{Stats, Watch, judge_counters};
-use harness::{assert_none, wait_for, write, write_script};
+use harness::{assert_none, flv, process, wait_for, write, write_script};
 use headgate::wire::message::{CONTROL_PATH, UPGRADE, VERSION_HEADER, WIRE_VERSION};
 
 /// Exit code of bad arguments and bad configuration.
@@ -246,6 +250,7 @@ fn strangers_do_not_disturb_a_good_stream() {
     std::thread::scope(|scope| {
         scope.spawn(|| strangers_at_the_rtmp_port(&server));
         scope.spawn(|| strangers_at_the_fleet_port(&server));
+        scope.spawn(|| assert_none("a slow stranger", &crowd::dribble(&server)));
         scope.spawn(|| {
             refused_publishers(&server, &clip.path);
             welcome_publishers(&server, &clip.path);
@@ -254,6 +259,50 @@ fn strangers_do_not_disturb_a_good_stream() {
     good.wait_for_success(bound);
     assert_none("the good stream", &player.finish().judge(&clip, 2));
     assert_none("the good stream's counters", &judge_counters(watch.last().as_ref()));
+}
+
+/// The same, with everything that can be sent, and in numbers. One good stream runs beside all of it.
+#[test]
+fn attackers_do_not_disturb_a_good_stream() {
+    crowd::raise_descriptors();
+    let folder = harness::folder();
+    let (clip, bound) = (Clip::beginning(12, folder.path()), Duration::from_secs(90));
+    let more = [
+        ("rtmp", "max_connections = 15000\nhandshake_timeout = \"60s\""),
+        ("stream", "reconnect_grace = \"1s\""),
+        (
+            "profiles.one",
+            "renditions = [{ name = \"180p\", height = 180, video_bitrate = \"400k\", preset = \"ultrafast\" }]",
+        ),
+        ("tenants.cheap", "profile = \"one\""),
+        ("node", "slots = 64"),
+    ];
+    let mut server = Server::start(&["up"], &config_with(&more, &Ffmpeg::Debian.path()));
+    let stats = Stats::of(&server);
+    stats.wait_for_nodes(1);
+    let (before, tags) = (process::descriptors(server.pid()), flv::tags(&clip.path));
+    let watch = Watch::start(stats, "live/good");
+    let player = Player::start(server.play_url("live/good"), folder.path().to_owned(), bound);
+    let mut good =
+        Publisher::start(Ffmpeg::Debian, &clip.path, &server.publish_url("live/good"), Repeat::Once);
+    let crimes: [&(dyn Fn() -> Vec<String> + Sync); 5] = [
+        &|| crowd::stand_around(&server),
+        &|| attacks::run(&server.address("rtmp")),
+        &|| crowd::check_health(&server),
+        &|| crowd::rush(&server, &tags),
+        &|| crowd::cut_short(&server, &tags),
+    ];
+    let findings: Vec<String> = std::thread::scope(|scope| {
+        let threads = crimes.map(|crime| scope.spawn(crime));
+        threads.into_iter().flat_map(|thread| thread.join().expect("an attacker does not panic")).collect()
+    });
+    good.wait_for_success(bound);
+    assert_none("the good stream", &player.finish().judge(&clip, 2));
+    assert_none("the good stream's counters", &judge_counters(watch.last().as_ref()));
+    assert_none("the attackers", &findings);
+    drop(watch);
+    assert_none("the server", &crowd::judge_vitals(&mut server, before));
+    server.stop();
 }
 
 /// An FFmpeg that passes every examination and then ends at once when it gets a stream.

@@ -244,11 +244,9 @@ impl Client {
 
     /// The same from an address of this machine, 127.x.y.z.
     pub fn open_from(source: Ipv4Addr, address: &str, style: Style) -> io::Result<Self> {
-        let mut socket = connect_from(source, address)?;
-        socket.set_write_timeout(Some(ANSWER_BOUND))?;
-        socket.write_all(&handshake())?;
-        let chunker = Chunker::new(Style { chunk_size: 128, ..style });
-        let mut client = Self { socket, chunker, heard: Vec::new() };
+        let mut client = Self::raw_from(source, address)?;
+        client.send_raw(&handshake())?;
+        client.chunker.style = Style { chunk_size: 128, ..style };
         if style.chunk_size != 128 {
             let size = u32::try_from(style.chunk_size).expect("chunk sizes are small");
             client.send(CONTROL_CHUNKS, &Message::number(SET_CHUNK_SIZE, size))?;
@@ -259,10 +257,15 @@ impl Client {
 
     /// Connects, and says nothing yet; messages are cut into chunks of 128 bytes until [`Client::set_style`].
     pub fn raw(address: &str) -> Self {
-        let socket = connect_from(Ipv4Addr::LOCALHOST, address).expect("the port is open");
-        socket.set_write_timeout(Some(ANSWER_BOUND)).expect("a positive duration");
+        Self::raw_from(Ipv4Addr::LOCALHOST, address).expect("the port is open")
+    }
+
+    /// The same from an address of this machine.
+    pub fn raw_from(source: Ipv4Addr, address: &str) -> io::Result<Self> {
+        let socket = connect_from(source, address)?;
+        socket.set_write_timeout(Some(ANSWER_BOUND))?;
         let chunker = Chunker::new(Style { chunk_size: 128, ..Style::default() });
-        Self { socket, chunker, heard: Vec::new() }
+        Ok(Self { socket, chunker, heard: Vec::new() })
     }
 
     /// Changes how messages are sent from now on, and tells nobody.
@@ -319,7 +322,11 @@ impl Client {
 
     /// Whether the other side closes the connection in good time.
     pub fn is_closed(&mut self) -> bool {
-        let deadline = Instant::now() + ANSWER_BOUND;
+        self.is_closed_within(ANSWER_BOUND)
+    }
+
+    pub fn is_closed_within(&mut self, bound: Duration) -> bool {
+        let deadline = Instant::now() + bound;
         while self.listen(deadline) {}
         Instant::now() < deadline
     }
