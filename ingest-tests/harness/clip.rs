@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::audio::{self, Unit};
-use super::ffmpeg::{run_ok, text};
+use super::ffmpeg::{Ffmpeg, run_ok, run_ok_with, text};
 use super::judge::{self, Item, Tolerance};
 use super::{frames, root};
 
@@ -76,6 +76,16 @@ impl Clip {
         let silence = "-itsoffset 0.1 -f lavfi -i anullsrc=r=44100:cl=mono";
         run_ok(&["-loglevel error -i", text(&whole), silence, &take, text(&path)]);
         Self { sound: Sound::Alike, ..Self::read(path, count) }
+    }
+
+    /// The first `gops` GOPs, small and encoded anew by the current FFmpeg with these options, as an MP4 file.
+    pub fn encoded(gops: usize, options: &str, sound: Sound, folder: &Path) -> Self {
+        let (path, whole) = (folder.join("encoded.mp4"), root().join("fixtures/media/numbered-30s.flv"));
+        let count = gops * GOP_FRAMES;
+        // The picture begins 67 ms after the file: a little more than the GOPs, and exactly their frames.
+        let take = format!("-t {}.1 -vf scale=320:180 {options} -frames:v {count}", gops * 2);
+        run_ok_with(Ffmpeg::Current, &["-loglevel error -i", text(&whole), &take, text(&path)]);
+        Self { sound, ..Self::read(path, count) }
     }
 
     /// A file of `count` frames that an FFmpeg made.

@@ -34,17 +34,28 @@ impl Ffmpeg {
         }
         installed
     }
+
+    /// Whether its version begins so.
+    pub fn is_version(self, prefix: &str) -> bool {
+        let said = Command::new(self.path()).arg("-version").output().expect("it is installed").stdout;
+        String::from_utf8_lossy(&said).starts_with(&format!("ffmpeg version {prefix}"))
+    }
 }
 
 /// Runs Debian's FFmpeg to its end, as the tool that the judges read with. Its output is small by construction.
 ///
 /// A part that begins with `-` is a run of options, split at spaces; any other part is one argument as it stands.
 pub fn run(parts: &[&str]) -> Output {
+    run_with(Ffmpeg::Debian, parts)
+}
+
+/// The same with either.
+pub fn run_with(ffmpeg: Ffmpeg, parts: &[&str]) -> Output {
     let split = |part: &&str| match part.strip_prefix('-') {
         Some(_) => part.split(' ').map(str::to_owned).collect(),
         None => vec![(*part).to_owned()],
     };
-    Command::new("ffmpeg")
+    Command::new(ffmpeg.path())
         .args(["-nostdin", "-hide_banner"])
         .args(parts.iter().flat_map(split))
         .stdin(Stdio::null())
@@ -55,7 +66,13 @@ pub fn run(parts: &[&str]) -> Output {
 /// The same, where only success counts.
 #[track_caller]
 pub fn run_ok(parts: &[&str]) {
-    let output = run(parts);
+    run_ok_with(Ffmpeg::Debian, parts);
+}
+
+/// The same with either.
+#[track_caller]
+pub fn run_ok_with(ffmpeg: Ffmpeg, parts: &[&str]) {
+    let output = run_with(ffmpeg, parts);
     assert!(output.status.success(), "ffmpeg {parts:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
