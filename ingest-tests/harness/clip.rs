@@ -67,6 +67,16 @@ impl Clip {
         Self::read(path, count)
     }
 
+    /// Cuts GOPs `from` to `to` out of the clip, as a file in `folder` that begins with a key frame.
+    pub fn cut(from: usize, to: usize, folder: &Path) -> PathBuf {
+        let path = folder.join(format!("gops-{from}-{to}.flv"));
+        let whole = root().join("fixtures/media/numbered-30s.flv");
+        // The key frame itself is 67 ms after the GOP's beginning.
+        let (start, count) = (format!("-loglevel error -ss {}.1 -i", from * 2), (to - from) * GOP_FRAMES);
+        run_ok(&[&start, text(&whole), &format!("-c copy -frames:v {count}"), text(&path)]);
+        path
+    }
+
     /// The first `gops` GOPs with silence: its access units have one size and one delta, or two that take turns.
     pub fn silent(gops: usize, folder: &Path) -> Self {
         let path = folder.join("silent.flv");
@@ -83,8 +93,11 @@ impl Clip {
         let (path, whole) = (folder.join("encoded.mp4"), root().join("fixtures/media/numbered-30s.flv"));
         let count = gops * GOP_FRAMES;
         // The picture begins 67 ms after the file: a little more than the GOPs, and exactly their frames.
-        let take = format!("-t {}.1 -vf scale=320:180 {options} -frames:v {count}", gops * 2);
-        run_ok_with(Ffmpeg::Current, &["-loglevel error -i", text(&whole), &take, text(&path)]);
+        let take =
+            format!("-map 0:v -map 1:a -t {}.1 -vf scale=320:180 {options} -frames:v {count}", gops * 2);
+        // Sound must not begin much before the picture: the judge takes that for a fault.
+        let (whole, later) = (text(&whole), "-itsoffset 0.1 -i");
+        run_ok_with(Ffmpeg::Current, &["-loglevel error -i", whole, later, whole, &take, text(&path)]);
         Self { sound, ..Self::read(path, count) }
     }
 

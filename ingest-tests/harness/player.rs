@@ -48,13 +48,7 @@ impl Player {
 impl Recording {
     /// Everything that a player, or one who counts frames, finds wrong with this recording of `clip`.
     pub fn judge(&self, clip: &Clip, renditions: usize) -> Vec<String> {
-        let mut findings = self.findings.clone();
-        findings.extend(self.tracks.iter().flat_map(|track| track.findings.clone()));
-        if (self.of(Kind::Video).count(), self.of(Kind::Audio).count()) != (renditions, 1) {
-            findings
-                .push(format!("{} playlists for {renditions} renditions and one audio", self.tracks.len()));
-        }
-        findings.extend(self.compare_numbering());
+        let mut findings = self.judge_delivery(renditions);
         for track in &self.tracks {
             let (of, found) = match track.kind {
                 Kind::Video => (&track.url, clip.judge_video(&track.file)),
@@ -65,6 +59,18 @@ impl Recording {
         if let (Some(video), Some(audio)) = (self.of(Kind::Video).next(), self.of(Kind::Audio).next()) {
             findings.extend(clip.judge_sync(&video.file, &audio.file));
         }
+        findings
+    }
+
+    /// What a player finds wrong, whatever the stream shows.
+    pub fn judge_delivery(&self, renditions: usize) -> Vec<String> {
+        let mut findings = self.findings.clone();
+        findings.extend(self.tracks.iter().flat_map(|track| track.findings.clone()));
+        if (self.of(Kind::Video).count(), self.of(Kind::Audio).count()) != (renditions, 1) {
+            findings
+                .push(format!("{} playlists for {renditions} renditions and one audio", self.tracks.len()));
+        }
+        findings.extend(self.compare_numbering());
         findings
     }
 
@@ -83,7 +89,8 @@ impl Recording {
         self.tracks.iter().map(|track| track.longest_wait).max().unwrap_or_default()
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Track> {
+    /// The tracks of a kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Track> {
         self.tracks.iter().filter(move |track| track.kind == kind)
     }
 

@@ -309,13 +309,17 @@ impl Client {
 
     /// Waits until `text` has come.
     pub fn hears(&mut self, text: &str) -> bool {
-        let (deadline, text) = (Instant::now() + ANSWER_BOUND, text.as_bytes());
+        self.hears_first(&[text]).is_some()
+    }
+
+    /// Waits until one of `texts` has come, and says which.
+    pub fn hears_first(&mut self, texts: &[&str]) -> Option<usize> {
+        let deadline = Instant::now() + ANSWER_BOUND;
         loop {
-            if self.heard.windows(text.len()).any(|window| window == text) {
-                return true;
-            }
-            if !self.listen(deadline) {
-                return false;
+            let heard = |text: &&str| self.heard.windows(text.len()).any(|window| window == text.as_bytes());
+            let found = texts.iter().position(heard);
+            if found.is_some() || !self.listen(deadline) {
+                return found;
             }
         }
     }
@@ -329,6 +333,12 @@ impl Client {
         let deadline = Instant::now() + bound;
         while self.listen(deadline) {}
         Instant::now() < deadline
+    }
+
+    /// Breaks the connection: the other side sees it reset.
+    pub fn reset(self) {
+        let lingering = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        lingering.expect("the socket is open");
     }
 
     /// Says that nothing more will be sent.
