@@ -13,6 +13,7 @@
 )]
 
 pub mod audio;
+pub mod certificate;
 pub mod clip;
 pub mod ffmpeg;
 pub mod flv;
