@@ -7,22 +7,18 @@ use std::time::Duration;
 use harness::clip::{Clip, GOP_FRAMES};
 use harness::ffmpeg::Ffmpeg;
 use harness::flv::tags;
-use harness::judge::{self, Item};
-use harness::player::{Player, Recording};
+use harness::player::Player;
 use harness::publisher::{Publisher, Repeat};
 use harness::rtmp::{Client, Style};
 use harness::server::{Server, config_with};
 use harness::stats::{Stats, Watch, judge_counters};
-use harness::track::Kind;
-use harness::{assert_none, audio, folder, frames, wait_for};
+use harness::{assert_none, folder, takes, wait_for};
 use headgate::base::clock::now;
 
 /// GOPs of the take that is left, and of the next one.
 const FIRST: usize = 2;
 const SECOND: usize = 3;
 const BOUND: Duration = Duration::from_secs(45);
-/// Frames keep their time to a millisecond.
-const TOLERANCE_US: i64 = 1_000;
 /// Until an encoder that comes back is on the air again: its start, and a busy machine's slack.
 const BACK_BOUND: Duration = Duration::from_secs(5);
 
@@ -58,7 +54,7 @@ fn check(server: &Server, clip: &Clip, name: &str, leave: Way) -> Vec<String> {
     let recording = player.finish();
     drop(left);
     let mut findings = recording.judge_delivery(2);
-    findings.extend(judge_takes(&recording, clip));
+    findings.extend(takes::judge(&recording, clip, FIRST));
     findings.extend(judge_counters(watch.last().as_ref()));
     if entries != Some(1) {
         findings.push(format!("{entries:?} streams of one name in stats"));
@@ -67,37 +63,6 @@ fn check(server: &Server, clip: &Clip, name: &str, leave: Way) -> Vec<String> {
         findings.push(format!("the second take is not on the air after {took:.1?}"));
     }
     findings.into_iter().map(|finding| format!("{name}: {finding}")).collect()
-}
-
-/// Both takes, each complete and in itself at its times, the second right after the first.
-fn judge_takes(recording: &Recording, clip: &Clip) -> Vec<String> {
-    let mut findings = Vec::new();
-    let is_first = |item: &Item| item.id < Some((FIRST * GOP_FRAMES) as u32);
-    for track in recording.of(Kind::Video) {
-        let (found, complaints) = frames::read(&track.file);
-        let (first, second): (Vec<Item>, Vec<Item>) = found.iter().partition(|item| is_first(item));
-        let (one, two): (Vec<Item>, Vec<Item>) = clip.frames.iter().partition(|item| is_first(item));
-        findings.extend(complaints);
-        findings.extend(judge::compare("frames of the first take", &one, &first, TOLERANCE_US));
-        findings.extend(judge::compare("frames of the second take", &two, &second, TOLERANCE_US));
-        let ordered = found.windows(2).all(|pair| pair[0].id < pair[1].id && pair[0].at_us < pair[1].at_us);
-        if !ordered {
-            findings.push("the takes are not one after the other".to_owned());
-        }
-    }
-    for track in recording.of(Kind::Audio) {
-        let (found, complaints) = audio::read(&track.file);
-        let found = audio::items(&clip.units, &found);
-        findings.extend(complaints);
-        if !found.windows(2).all(|pair| pair[0].id < pair[1].id && pair[0].at_us < pair[1].at_us) {
-            findings.push("sound is doubled or out of order".to_owned());
-        }
-        // Two units where the takes meet may fall to the cut.
-        if found.len() + 2 < clip.units.len() || found.iter().any(|item| item.id.is_none()) {
-            findings.push(format!("{} audio units of {}", found.len(), clip.units.len()));
-        }
-    }
-    findings
 }
 
 #[test]

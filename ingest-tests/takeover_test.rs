@@ -12,7 +12,7 @@ use harness::player::Player;
 use harness::rtmp::{Client, Style};
 use harness::server::{Server, config_with};
 use harness::stats::{Stats, Watch, judge_counters};
-use harness::{assert_none, folder, wait_for};
+use harness::{assert_none, folder, takes, wait_for};
 use headgate::base::clock::now;
 
 const STREAM: &str = "live/refuse";
@@ -59,7 +59,9 @@ fn a_silent_publisher_is_replaced_and_one_that_sends_is_not() {
     second.send_tags(&tags[second_gop..], 0).expect("it is read");
     second.finish();
     // Both takes in one stream, one after the other: the first half of the clip, and the second.
-    assert_none("the output", &player.finish().judge(&clip, 2));
+    let recording = player.finish();
+    assert_none("the delivery", &recording.judge_delivery(2));
+    assert_none("the takes", &takes::judge(&recording, &clip, 1));
     assert_none("the counters", &judge_counters(watch.last().as_ref()));
     drop(watch);
     assert!(first.is_closed(), "the first one is still connected");

@@ -29,6 +29,7 @@ pub mod rtmp;
 pub mod server;
 pub mod site;
 pub mod stats;
+pub mod takes;
 pub mod track;
 pub mod wall;
 
