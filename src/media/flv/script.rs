@@ -51,8 +51,8 @@ impl Metadata {
     fn set(&mut self, name: &[u8], value: Item<'_>) {
         match (name, value) {
             (b"framerate", Item::Number(n)) => self.frame_rate = within(n, MAX_FRAME_RATE),
-            (b"width", Item::Number(n)) => self.width = within(n, MAX_SIDE).map(whole),
-            (b"height", Item::Number(n)) => self.height = within(n, MAX_SIDE).map(whole),
+            (b"width", Item::Number(n)) => self.width = side(n),
+            (b"height", Item::Number(n)) => self.height = side(n),
             (b"videodatarate", Item::Number(n)) => self.video_bitrate = bitrate(n),
             (b"audiodatarate", Item::Number(n)) => self.audio_bitrate = bitrate(n),
             (b"encoder", Item::Text(text)) => self.encoder = printable(text),
@@ -68,14 +68,15 @@ fn within(value: f64, max: f64) -> Option<f64> {
     (value > 0.0 && value <= max).then_some(value)
 }
 
+/// Rounded before it is judged, so that a third of a pixel is none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and MAX_SIDE")]
-fn whole(value: f64) -> u32 {
-    value.round() as u32
+fn side(pixels: f64) -> Option<u32> {
+    within(pixels.round(), MAX_SIDE).map(|pixels| pixels as u32)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and MAX_KILOBITS")]
 fn bitrate(kilobits: f64) -> Option<Bitrate> {
-    within(kilobits, MAX_KILOBITS).map(|kilobits| Bitrate((kilobits * 1000.0).round() as u64))
+    within((kilobits * 1000.0).round(), MAX_KILOBITS * 1000.0).map(|bits| Bitrate(bits as u64))
 }
 
 fn printable(text: &[u8]) -> Option<String> {
@@ -183,6 +184,9 @@ mod tests {
             assert_eq!(read_metadata(&object(&properties)), Some(Metadata::default()));
         }
         assert_eq!(read_metadata(&object(&[("width", b"\x02\x00\x01x")])), Some(Metadata::default()));
+        let (pixels, kilobits) = (number(0.3), number(0.0001));
+        let rounded_away = object(&[("width", &pixels), ("height", &pixels), ("videodatarate", &kilobits)]);
+        assert_eq!(read_metadata(&rounded_away), Some(Metadata::default()));
     }
 
     #[test]
