@@ -1,6 +1,9 @@
 # Two commands matter: `make run` and `make test`. ARGS goes to headgate, for example `make run ARGS="--config mine.toml"`.
 
-.PHONY: run test check yardstick fixtures clean help
+.PHONY: run test check yardstick fuzz fuzz-corpus fixtures clean help
+
+# How long `make fuzz` stays with each target.
+SECONDS ?= 900
 
 # End-to-end tests mostly wait for real time to pass: more of them at once than there are cores.
 END_TO_END_THREADS ?= 6
@@ -10,6 +13,8 @@ help:
 	@echo "make test       install what the tests need, then formats, lints, documentation and all tests"
 	@echo "make check      the quick part: formats, lints and unit tests; no encoders"
 	@echo "make yardstick  the project's figures: lengths of functions and files, shares, tests"
+	@echo "make fuzz       fuzz each reader of foreign bytes for SECONDS=$(SECONDS); needs a nightly toolchain"
+	@echo "make fuzz-corpus  keep the fewest inputs that cover what make fuzz has found, for make test to replay"
 	@echo "make fixtures   make the files under fixtures/ again"
 	@echo "make clean      remove what was built and installed here"
 
@@ -32,6 +37,12 @@ check:
 
 yardstick:
 	@cargo test --quiet --locked --test tidy yardstick -- --nocapture
+
+fuzz:
+	@ingest-tests/fuzz/run $(SECONDS)
+
+fuzz-corpus:
+	@ingest-tests/fuzz/run minimise
 
 fixtures:
 	@ingest-tests/install-peers run
