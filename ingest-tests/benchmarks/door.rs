@@ -2,8 +2,12 @@
 //! its RTMP module in the same run. `make bench-door` runs it in under four minutes; it judges nothing.
 //!
 //! 100 publishers of 6 Mbit/s each, paced as encoders are, in chunks of 128 and of 4096 bytes. The server has core 0 alone;
-//! publishers and the node share core 1. The node is a sink: it speaks the fleet link, drops the media, and answers with
-//! the smallest output that lets the proxy commit, so that the GOP log is released as in life. FFmpeg is not in it.
+//! publishers and the node share core 1. Three servers are compared:
+//!
+//! * `nginx` receives and drops: nobody plays.
+//! * `no node` is the proxy without a node: it receives, keeps the GOP log, and drops what the log cannot hold.
+//! * `headgate` also sends all of it on to a node, as in life. The node is a sink: it speaks the fleet link, drops the media,
+//!   and answers with the smallest output that lets the proxy commit and release the log. FFmpeg is not in it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -38,8 +42,8 @@ const CHUNK_SIZES: [usize; 2] = [4096, 128];
 /// Connected, and nothing sent: long enough for the server to have put its memory in order.
 const IDLE: Duration = Duration::from_secs(2);
 /// Until GOP logs and buffers have their usual size.
-const SETTLE: Duration = Duration::from_secs(8);
-const WINDOW: Duration = Duration::from_secs(25);
+const SETTLE: Duration = Duration::from_secs(7);
+const WINDOW: Duration = Duration::from_secs(20);
 /// What the session alone is fed.
 const ALONE_BYTES: u64 = 2_000_000_000;
 
@@ -67,7 +71,8 @@ fn main() {
         println!("session alone, chunks of {chunk_size}: {:.2} CPU s/GB", alone(&clip));
         let nginx = servers::Nginx::start();
         rows.extend(nginx.map(|nginx| measure_server(&nginx, &clip)));
-        rows.push(measure_server(&servers::Headgate::start(), &clip));
+        rows.push(measure_server(&servers::Headgate::without_node(), &clip));
+        rows.push(measure_server(&servers::Headgate::with_node(), &clip));
     }
     print_table(&rows);
 }
