@@ -95,7 +95,7 @@ fn delta_ms(kind: u8, at: u64) -> u32 {
 
 /// The tag's picture, with a filler NAL unit behind it.
 fn picture(body: &[u8], at: u64) -> Vec<u8> {
-    let times = if at % PICTURES_PER_GOP as u64 == 0 { 5 } else { 1 };
+    let times = if at.is_multiple_of(PICTURES_PER_GOP as u64) { 5 } else { 1 };
     let filler = (PICTURE_BYTES * times).saturating_sub(body.len() + 4).max(2);
     let mut picture = body.to_vec();
     picture.extend(u32::try_from(filler).expect("below a megabyte").to_be_bytes());
