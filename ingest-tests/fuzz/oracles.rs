@@ -7,11 +7,13 @@
 use bytes::{Bytes, BytesMut};
 use headgate::base::reason::Reason;
 use headgate::base::units::Bitrate;
+use headgate::media::amf0::{Item, MAX_DEPTH, Reader, Value};
 use headgate::media::flv::{self, AudioBody, TagKind, Tracks, VideoBody};
 use headgate::media::track::{AudioConfiguration, VideoConfiguration};
+use headgate::media::video::RandomAccess;
 use headgate::media::{audio, video};
-use headgate::rtmp::amf0::{Decoder, MAX_VALUES, Value};
-use headgate::rtmp::chunk::{self, Reader, Writer};
+use headgate::rtmp::amf3;
+use headgate::rtmp::chunk::{self, Writer};
 use headgate::rtmp::handshake::HANDSHAKE_BYTES;
 use headgate::rtmp::message::{ABORT, Message, SET_CHUNK_SIZE};
 use headgate::rtmp::{Error, Event, Limits, Session};
@@ -194,7 +196,7 @@ pub fn chunk(data: &[u8]) {
 
 /// A reader, the messages it gave, and how it failed.
 struct Chunks {
-    reader: Reader,
+    reader: chunk::Reader,
     messages: Vec<Message>,
     error: Option<chunk::Error>,
 }
@@ -202,7 +204,7 @@ struct Chunks {
 impl Chunks {
     fn run(pieces: &[&[u8]]) -> Self {
         let limits = chunk::Limits { max_chunk_streams: 8, max_unfinished_bytes: 64 * 1024 };
-        let mut chunks = Self { reader: Reader::new(limits), messages: Vec::new(), error: None };
+        let mut chunks = Self { reader: chunk::Reader::new(limits), messages: Vec::new(), error: None };
         for piece in pieces {
             chunks.error = chunks.read(piece).err();
             if chunks.error.is_some() {
@@ -239,7 +241,7 @@ fn send_again(plan: &Plan<'_>, messages: &[Message]) {
         writer.write(chunk_stream, message, &mut bytes);
     }
     let limits = chunk::Limits { max_chunk_streams: 8, max_unfinished_bytes: 64 * 1024 };
-    let mut reader = Reader::new(limits);
+    let mut reader = chunk::Reader::new(limits);
     let mut rest = &bytes[..];
     let first = reader.read(&mut rest).expect("our own chunks");
     assert_eq!(first.map(|message| message.type_id), Some(SET_CHUNK_SIZE));
@@ -250,38 +252,63 @@ fn send_again(plan: &Plan<'_>, messages: &[Message]) {
     assert_eq!((reader.read(&mut rest).expect("the end"), rest.len()), (None, 0));
 }
 
-/// Values: what decodes can be encoded and decodes to the same, within the bounds that the decoder states.
+/// Values: what is read can be written and is then the same, whether it is stepped over or entered, within the bound on
+/// depth; and AMF3 among them becomes AMF0 that is read to its end.
 pub fn amf0(data: &[u8]) {
     if data.len() > MAX_AMF0_INPUT {
         return;
     }
-    let values = decode(data);
-    let encoded = encode(&values);
-    let again = decode(&encoded);
-    assert_eq!(values.len(), again.len());
-    // By bytes, because a NaN is not equal to itself.
-    assert_eq!(encoded, encode(&again));
-    let count: usize = values.iter().map(count).sum();
-    assert!(count <= MAX_VALUES, "{count} values");
-}
-
-/// The values before the end or the first error.
-fn decode(data: &[u8]) -> Vec<Value> {
-    let mut decoder = Decoder::new(data);
+    let mut reader = Reader::new(data);
     let mut values = Vec::new();
     loop {
-        let before = decoder.offset();
-        match decoder.next_value() {
-            Ok(Some(value)) => values.push(value),
+        let mut inside = reader.clone();
+        let before = reader.offset();
+        match reader.value() {
+            Ok(Some(head)) => {
+                values.push(entered(&mut inside, 0));
+                assert!((before + 1..=data.len()).contains(&reader.offset()), "each value moves on");
+                assert_eq!(inside.offset(), reader.offset(), "{head:?}");
+            }
             Ok(None) => break,
             Err(error) => {
                 assert!(!error.to_string().is_empty());
                 break;
             }
         }
-        assert!((before + 1..=data.len()).contains(&decoder.offset()), "each value moves on");
     }
-    values
+    let encoded = encode(&values);
+    let mut again = Reader::new(&encoded);
+    let same: Vec<Value> = values.iter().map(|_| entered(&mut again, 0)).collect();
+    assert_eq!(again.value(), Ok(None));
+    // By bytes, because a NaN is not equal to itself.
+    assert_eq!(encoded, encode(&same));
+    rewrite(data);
+}
+
+/// A value that [`Reader::value`] has stepped over, read through its parts.
+fn entered(reader: &mut Reader<'_>, depth: usize) -> Value {
+    assert!(depth < MAX_DEPTH, "deeper than is stepped over");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let properties = |reader: &mut Reader<'_>| {
+        let mut properties = Vec::new();
+        while let Some(name) = reader.name().expect("it was stepped over") {
+            properties.push((text(name), entered(reader, depth + 1)));
+        }
+        properties
+    };
+    match reader.enter().expect("it was stepped over").expect("it was stepped over") {
+        Item::Number(number) => Value::Number(number),
+        Item::Boolean(boolean) => Value::Boolean(boolean),
+        Item::Text(bytes) => Value::String(text(bytes)),
+        Item::Null => Value::Null,
+        Item::Undefined => Value::Undefined,
+        Item::Date(milliseconds) => Value::Date(milliseconds),
+        Item::Object => Value::Object(properties(reader)),
+        Item::EcmaArray => Value::EcmaArray(properties(reader)),
+        Item::StrictArray(count) => {
+            Value::StrictArray((0..count).map(|_| entered(reader, depth + 1)).collect())
+        }
+    }
 }
 
 fn encode(values: &[Value]) -> BytesMut {
@@ -290,18 +317,16 @@ fn encode(values: &[Value]) -> BytesMut {
     bytes
 }
 
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Object(properties) | Value::EcmaArray(properties) => {
-            properties.iter().map(|(_, value)| count(value)).sum()
+/// What was AMF3 is AMF0, none of it is left, and a few bytes have not become very many.
+fn rewrite(data: &[u8]) {
+    match amf3::rewritten(data) {
+        Ok(None) => {}
+        Ok(Some(rewritten)) => {
+            assert!(rewritten.len() <= amf3::MAX_BYTES, "{} bytes from {}", rewritten.len(), data.len());
+            let mut reader = Reader::new(&rewritten);
+            while reader.value().expect("what we write").is_some() {}
         }
-        Value::StrictArray(values) => values.iter().map(count).sum(),
-        Value::Number(_)
-        | Value::Boolean(_)
-        | Value::String(_)
-        | Value::Null
-        | Value::Undefined
-        | Value::Date(_) => 0,
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
@@ -369,8 +394,14 @@ impl Tags {
             Ok(VideoBody::AccessUnit { data, .. }) => {
                 assert!(!data.is_empty() && data.len() < body.len());
                 if let Some(configuration) = &self.video {
-                    let whole = video::random_access(configuration, data);
-                    assert_eq!(whole, video::random_access(configuration, data), "no state");
+                    let random_access = video::random_access(configuration, data) != RandomAccess::None;
+                    if let Some(refined) = video::refined(configuration, data) {
+                        check_video(&refined);
+                        assert!(refined.width > 0, "{refined:?}");
+                        self.video = Some(refined);
+                    } else {
+                        assert!(configuration.width > 0 || !random_access, "begins without a size");
+                    }
                 }
             }
             Ok(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) => {}
@@ -410,8 +441,12 @@ impl Tags {
 
 /// What is read off a configuration can be boxed and shown.
 fn check_video(configuration: &VideoConfiguration) {
-    assert!((1..=65_535).contains(&configuration.width), "{configuration:?}");
-    assert!((1..=65_535).contains(&configuration.height), "{configuration:?}");
+    // Both are zero where only a random access point says them (`video::refined`).
+    let sides = [configuration.width, configuration.height];
+    assert!(
+        sides == [0, 0] || sides.iter().all(|side| (1..=video::MAX_SIDE).contains(side)),
+        "{configuration:?}"
+    );
     assert!(matches!(configuration.nal_length_bytes, 0 | 1 | 2 | 4), "{configuration:?}");
     assert!(configuration.frame_rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "{configuration:?}");
     check_codecs(&configuration.codecs);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use headgate::rtmp::amf0::Value;
+use headgate::media::amf0::Value;
 use headgate::rtmp::chunk::Writer;
 use headgate::rtmp::handshake::HANDSHAKE_BYTES;
 use headgate::rtmp::message::{Message, SET_CHUNK_SIZE};

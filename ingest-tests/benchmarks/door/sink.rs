@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use headgate::ffmpeg::capability::Carriage;
 use headgate::ffmpeg::ladder::Output;
 use headgate::media::fragment::Fragment;
 use headgate::media::time::Ticks;
@@ -95,7 +96,7 @@ async fn serve_lease(proxy: Proxy, spec: Box<LeaseSpec>) {
     loop {
         while let Some(input) = codec::decode(&mut wire.received).expect("sound frames") {
             match input {
-                LeaseInput::Media(bytes) => attempt.read(&bytes),
+                LeaseInput::Media(media) => attempt.read(&media.into_bytes()),
                 LeaseInput::EndOfInput => return,
             }
         }
@@ -297,8 +298,7 @@ fn access_unit(type_id: u8, timestamp_ms: u32, head: &[u8]) -> Option<AccessUnit
 
 fn push(output: &mut BytesMut, message: &impl Message) {
     let frame = message.encode().expect("a small message");
-    output.extend_from_slice(&frame.head);
-    output.extend_from_slice(&frame.body);
+    frame.pieces().iter().for_each(|piece| output.extend_from_slice(piece));
 }
 
 fn init(output: Output, configuration: OutputConfiguration) -> LeaseOutput {
@@ -332,6 +332,7 @@ fn hello() -> NodeHello {
         tags: Vec::new(),
         ffmpeg_version: "5.1.9".into(),
         encoders: vec!["libx264".into()],
+        reads: Carriage::ALL.to_vec(),
         capacity: Capacity { cores: 4096, memory: 1 << 40, slots: 1024 },
     }
 }
