@@ -85,7 +85,7 @@ fn stand(address: &str, index: usize) -> std::io::Result<TcpStream> {
     if index % 3 == 2 {
         let mut chunker = Chunker::new(Style { chunk_size: 128, ..Style::default() });
         bytes.extend(chunker.chunks(COMMAND_CHUNKS, &asking("cheap", "never")[0]).1);
-        bytes.extend(first_header(5, 0, &Message::new(COMMAND, 0, vec![0; 60_000]), 0));
+        bytes.extend(first_header(5, 0, &Message::new(COMMAND, 0, vec![0; 4_000]), 0));
         bytes.extend([0; 128]);
     }
     socket.write_all(&bytes)?;
