@@ -336,19 +336,32 @@ fn plays_too(bait: &Bait) {
     client.finish();
 }
 
+/// A header with another length within a message: the sender has given that message up. Only the message is lost.
+#[test]
+fn a_message_whose_length_changes_is_given_up() {
+    let folder = harness::folder();
+    let (server, clip) = (start(), Clip::beginning(GOPS, folder.path()));
+    let traps: [Trap; 1] = [("length-changes", |bait| {
+        let (mut client, (before, after)) = (bait.client(FULL), bait.halves());
+        client.send_tags(before, 0).expect("it is read");
+        let lost = Message::new(VIDEO, 1, vec![0x27; 9_000]);
+        client.send_raw(&first_header(6, 0, &lost, after[0].time_ms)).expect("it is read");
+        client.send_raw(&lost.payload[..4096]).expect("it is read");
+        client.send_tags(after, 0).expect("it is read");
+        client.finish();
+    })];
+    check(&server, &clip, &traps);
+    server.stop();
+}
+
 /// What breaks the protocol for good ends its connection, whoever sends it.
 #[test]
 fn what_cannot_be_read_on_ends_the_connection() {
     let server = start();
     let address = server.address("rtmp");
-    let video = Message::new(VIDEO, 1, vec![0x27; 9_000]);
-    let begun = [first_header(6, 0, &video, 0), vec![0; 4096]].concat();
-    let another_length =
-        [begun.clone(), first_header(6, 1, &Message::new(VIDEO, 1, vec![0; 500]), 0)].concat();
     let chunk_size =
         |size: u32| Chunker::new(FULL).chunks(CONTROL_CHUNKS, &Message::number(SET_CHUNK_SIZE, size)).1;
     let cases = [
-        ("length-changes", another_length),
         ("chunk-size-0", chunk_size(0)),
         ("chunk-size-negative", chunk_size(u32::MAX)),
         ("header-of-nothing", vec![0xC9]),
