@@ -268,7 +268,7 @@ fn attackers_do_not_disturb_a_good_stream() {
     let folder = harness::folder();
     let (clip, bound) = (Clip::beginning(12, folder.path()), Duration::from_secs(90));
     let more = [
-        ("rtmp", "max_connections = 15000\nhandshake_timeout = \"60s\""),
+        ("rtmp", "max_connections = 15000\nhandshake_timeout = \"60s\"\npublish_timeout = \"60s\""),
         ("stream", "reconnect_grace = \"1s\""),
         (
             "profiles.one",
