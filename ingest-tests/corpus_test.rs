@@ -38,6 +38,11 @@ fn amf0_values() {
 }
 
 #[test]
+fn amf3_values() {
+    check("amf3", oracles::amf3);
+}
+
+#[test]
 fn flv_tags() {
     check("flv", oracles::flv);
 }

@@ -58,7 +58,7 @@ fn config() -> String {
     let mut config = String::new();
     for (section, lines) in [
         ("http", "listen = \"127.0.0.1:0\"".to_owned()),
-        ("rtmp", "listen = \"127.0.0.1:0\"".to_owned()),
+        ("rtmp", "listen = \"127.0.0.1:0\"\nmax_connections_per_address = 1000".to_owned()),
         ("fleet", format!("listen = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"")),
         ("gop_log", "max_duration = \"8s\"".to_owned()),
         ("tenants.live", "max_streams = 1000\nprofile = \"one\"".to_owned()),

@@ -13,7 +13,7 @@ use headgate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoCo
 use headgate::wire::codec::{self, Message};
 use headgate::wire::message::{
     AudioUnit, CONTROL_PATH, Capacity, Heartbeat, LEASE_PATH, LEASE_SECRET_HEADER, LeaseInput, LeaseOutput,
-    LeaseSpec, Load, NodeHello, NodeMessage, OutputConfiguration, OutputInit, ProxyMessage, UPGRADE,
+    LeaseSpec, Load, Media, NodeHello, NodeMessage, OutputConfiguration, OutputInit, ProxyMessage, UPGRADE,
     VERSION_HEADER, WIRE_VERSION,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,7 +61,7 @@ struct Wire {
 
 /// The control connection: heartbeats up, leases down. Ends with the connection.
 async fn serve(proxy: Proxy) {
-    let mut wire = Wire::upgrade(proxy, CONTROL_PATH, None).await;
+    let mut wire = Wire::upgrade(proxy, CONTROL_PATH, None).await.expect("the token is right");
     let mut output = BytesMut::new();
     push(&mut output, &NodeMessage::Hello(hello()));
     let mut beat = tokio::time::interval(HEARTBEAT);
@@ -91,12 +91,13 @@ async fn serve(proxy: Proxy) {
 
 /// A lease's connection, to its end.
 async fn serve_lease(proxy: Proxy, spec: Box<LeaseSpec>) {
-    let mut wire = Wire::upgrade(proxy, LEASE_PATH, Some(&spec.secret)).await;
+    let Some(mut wire) = Wire::upgrade(proxy, LEASE_PATH, Some(&spec.secret)).await else { return };
     let mut attempt = Attempt::new(&spec);
     loop {
         while let Some(input) = codec::decode(&mut wire.received).expect("sound frames") {
             match input {
-                LeaseInput::Media(media) => attempt.read(&media.into_bytes()),
+                LeaseInput::Media(Media::Bytes(bytes)) => attempt.read(&bytes),
+                LeaseInput::Media(Media::Tag { .. }) => unreachable!("what arrives is bytes"),
                 LeaseInput::EndOfInput => return,
             }
         }
@@ -108,7 +109,8 @@ async fn serve_lease(proxy: Proxy, spec: Box<LeaseSpec>) {
 }
 
 impl Wire {
-    async fn upgrade(proxy: Proxy, path: &str, secret: Option<&str>) -> Self {
+    /// `None` if the proxy refuses, as it does when a lease has been given up before its node came for it.
+    async fn upgrade(proxy: Proxy, path: &str, secret: Option<&str>) -> Option<Self> {
         let mut head = format!(
             "GET {path} HTTP/1.1\r\nhost: proxy\r\nconnection: upgrade\r\nupgrade: {UPGRADE}\r\n\
              {VERSION_HEADER}: {WIRE_VERSION}\r\nauthorization: Bearer {}\r\n",
@@ -124,8 +126,7 @@ impl Wire {
         loop {
             if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
                 let head = received.split_to(end + 4);
-                assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-                return Self { socket, received };
+                return head.starts_with(b"HTTP/1.1 101 ").then_some(Self { socket, received });
             }
             let read = socket.read_buf(&mut received).await.expect("it answers");
             assert!(read > 0, "it answers before it closes");
@@ -298,7 +299,7 @@ fn access_unit(type_id: u8, timestamp_ms: u32, head: &[u8]) -> Option<AccessUnit
 
 fn push(output: &mut BytesMut, message: &impl Message) {
     let frame = message.encode().expect("a small message");
-    frame.pieces().iter().for_each(|piece| output.extend_from_slice(piece));
+    frame.pieces().into_iter().for_each(|piece| output.extend_from_slice(piece));
 }
 
 fn init(output: Output, configuration: OutputConfiguration) -> LeaseOutput {
@@ -332,7 +333,7 @@ fn hello() -> NodeHello {
         tags: Vec::new(),
         ffmpeg_version: "5.1.9".into(),
         encoders: vec!["libx264".into()],
-        reads: Carriage::ALL.to_vec(),
+        reads: vec![Carriage::H264, Carriage::Aac],
         capacity: Capacity { cores: 4096, memory: 1 << 40, slots: 1024 },
     }
 }
