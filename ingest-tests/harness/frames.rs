@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::ffmpeg::{run, text};
 use super::judge::Item;
+use super::offsets;
 
 /// Blocks in a row, one for each bit of the number.
 const BITS: usize = 10;
@@ -24,7 +25,8 @@ pub fn read(media: &Path) -> (Vec<Item>, Vec<String>) {
         "-fps_mode passthrough -enc_time_base:v 1:90000 -f rawvideo pipe:1",
     ]);
     let log = String::from_utf8_lossy(&output.stderr);
-    let times = times(&log);
+    let late = offsets::added_by_ffmpeg(media);
+    let times: Vec<i64> = times(&log).into_iter().map(|time| time - late).collect();
     let numbers: Vec<Option<u32>> = output.stdout.chunks_exact(WIDTH * HEIGHT).map(number).collect();
     let mut complaints = complaints(&log);
     if times.len() != numbers.len() || !output.status.success() {

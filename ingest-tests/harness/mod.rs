@@ -20,6 +20,7 @@ pub mod flv;
 pub mod frames;
 pub mod http;
 pub mod judge;
+pub mod offsets;
 pub mod player;
 pub mod playlist;
 pub mod process;

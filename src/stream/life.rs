@@ -413,7 +413,7 @@ impl Stream {
     }
 
     /// No node can read the section in front. If it is the one that is being sent, its publisher is told so and closed; it
-    /// may come back within the grace time and send something else.
+    /// may come back within the grace time and send something else. A stream of which nothing ever ran ends with it.
     fn give_up_unreadable(&mut self, detail: String, now: Instant) {
         let Some(section) = self.sections.front() else { return };
         let being_sent = section.closed.is_none();
@@ -424,6 +424,9 @@ impl Stream {
         if let Some(section) = self.sections.front().filter(|section| section.id == id) {
             self.delivery.give_up_unreadable(section, &detail);
             self.next_section();
+        }
+        if being_sent && self.delivery.runs == 0 && self.sections.is_empty() {
+            self.phase = Phase::Ending(Reason::UnsupportedCodec, now + ENDING_LIMIT);
         }
     }
 

@@ -23,7 +23,7 @@ use super::bitrate::BitrateMeter;
 use super::intake::{Batch, Intake, Stop};
 use super::limits::{Limit, Phase};
 use super::meter::{Counted, Seat};
-use super::transport::{READ_BYTES, Transport};
+use super::transport::{HangsUp, READ_BYTES, Transport};
 use super::{Door, auth};
 
 /// Bytes read at once before a key is proved: what is left of one read, while a publish waits for its answer, is memory that
@@ -385,7 +385,8 @@ impl Connection {
             self.door.log_stranger(reason, &detail);
         }
         let Self { transport, seat, .. } = self;
-        transport.close().await;
+        let first = if reason == Reason::Unpublished { HangsUp::Peer } else { HangsUp::We };
+        transport.close(first).await;
         drop(seat);
     }
 

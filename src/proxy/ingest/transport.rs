@@ -26,6 +26,15 @@ thread_local! {
 const LONGEST_DRAIN: Duration = Duration::from_millis(500);
 const MOST_DRAINED_BYTES: usize = 1024 * 1024;
 
+/// Who closes a connection first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangsUp {
+    /// We do: there is nothing more to be said.
+    We,
+    /// The peer does, because it said that it ends.
+    Peer,
+}
+
 /// A connection that was accepted.
 #[derive(Debug)]
 pub enum Transport {
@@ -107,11 +116,22 @@ impl Transport {
 
     /// Closes for writing and reads what is still under way, for a moment: closing with unread input would reset the
     /// connection, and the peer would never see why it was refused.
-    pub async fn close(mut self) {
+    ///
+    /// A peer that is to hang up first has as long for it: GStreamer's `rtmp2sink` still says `deleteStream` after
+    /// `FCUnpublish`, and takes a connection that is closed meanwhile for an error of ours.
+    pub async fn close(mut self, first: HangsUp) {
+        if first == HangsUp::Peer {
+            self.drain().await;
+        }
+        // A TLS session says that it ends, which a peer that does not read could hold up.
+        if let Ok(Ok(())) = tokio::time::timeout(LONGEST_DRAIN, self.shutdown()).await {
+            self.drain().await;
+        }
+    }
+
+    /// Reads to the peer's end of file. Whatever has not come within the bounds is lost on purpose.
+    async fn drain(&mut self) {
         let drained = async {
-            if self.shutdown().await.is_err() {
-                return;
-            }
             let mut left = MOST_DRAINED_BYTES;
             while let Ok(read @ 1..) = self.receive(READ_BYTES, <[u8]>::len).await {
                 left = left.saturating_sub(read);
@@ -120,7 +140,6 @@ impl Transport {
                 }
             }
         };
-        // Whatever has not come by then is lost on purpose.
         let _ = tokio::time::timeout(LONGEST_DRAIN, drained).await;
     }
 
