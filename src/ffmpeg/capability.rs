@@ -20,7 +20,7 @@ struct Release {
 const OLDEST: Release = Release { number: (5, 1), libavutil: (57, 28) };
 /// The first whose FLV demuxer reads HEVC, AV1 and VP9 by their `FourCC` (libavformat/flvdec.c, July 2023).
 const ENHANCED_VIDEO: Release = Release { number: (6, 1), libavutil: (58, 29) };
-/// The first that reads Enhanced RTMP v2's audio, and H.264 by its `FourCC` (libavformat/flvdec.c, December 2024).
+/// The first that reads Enhanced RTMP v2's audio (libavformat/flvdec.c, December 2024).
 const ENHANCED_V2: Release = Release { number: (8, 0), libavutil: (60, 8) };
 
 /// The longest version text that is kept, in characters.
@@ -83,24 +83,13 @@ fn libavutil(line: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Whose bodies a track is sent in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// FLV 10.1's own (E.4.2.1, E.4.3.1).
-    Plain,
-    /// Enhanced RTMP's, with the codec in four characters.
-    Enhanced,
-}
-
-/// How a track lies in FLV: its codec, and for those that FLV has names for of its own whether it is Enhanced RTMP's
-/// `FourCC` that names it. An FFmpeg reads a carriage or it does not.
+/// How a track lies in FLV, by its codec: H.264, AAC and MP3 by FLV 10.1's own numbers (`media::flv::tracks()` sees to that),
+/// the others by Enhanced RTMP's `FourCC`. An FFmpeg reads a carriage or it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Carriage {
     /// H.264.
     H264,
-    /// H.264 as `avc1`.
-    EnhancedH264,
     /// HEVC.
     Hevc,
     /// AV1.
@@ -109,12 +98,8 @@ pub enum Carriage {
     Vp9,
     /// AAC.
     Aac,
-    /// AAC as `mp4a`.
-    EnhancedAac,
     /// MP3.
     Mp3,
-    /// MP3 as `.mp3`.
-    EnhancedMp3,
     /// Opus.
     Opus,
     /// FLAC.
@@ -129,14 +114,11 @@ impl Carriage {
     /// Every carriage there is.
     pub const ALL: &'static [Carriage] = &[
         Self::H264,
-        Self::EnhancedH264,
         Self::Hevc,
         Self::Av1,
         Self::Vp9,
         Self::Aac,
-        Self::EnhancedAac,
         Self::Mp3,
-        Self::EnhancedMp3,
         Self::Opus,
         Self::Flac,
         Self::Ac3,
@@ -145,28 +127,25 @@ impl Carriage {
 
     /// Of a video track.
     #[must_use]
-    pub fn of_video(codec: VideoCodec, form: Form) -> Self {
-        match (codec, form) {
-            (VideoCodec::H264, Form::Plain) => Self::H264,
-            (VideoCodec::H264, Form::Enhanced) => Self::EnhancedH264,
-            (VideoCodec::Hevc, _) => Self::Hevc,
-            (VideoCodec::Av1, _) => Self::Av1,
-            (VideoCodec::Vp9, _) => Self::Vp9,
+    pub fn of_video(codec: VideoCodec) -> Self {
+        match codec {
+            VideoCodec::H264 => Self::H264,
+            VideoCodec::Hevc => Self::Hevc,
+            VideoCodec::Av1 => Self::Av1,
+            VideoCodec::Vp9 => Self::Vp9,
         }
     }
 
     /// Of an audio track.
     #[must_use]
-    pub fn of_audio(codec: AudioCodec, form: Form) -> Self {
-        match (codec, form) {
-            (AudioCodec::Aac, Form::Plain) => Self::Aac,
-            (AudioCodec::Aac, Form::Enhanced) => Self::EnhancedAac,
-            (AudioCodec::Mp3, Form::Plain) => Self::Mp3,
-            (AudioCodec::Mp3, Form::Enhanced) => Self::EnhancedMp3,
-            (AudioCodec::Opus, _) => Self::Opus,
-            (AudioCodec::Flac, _) => Self::Flac,
-            (AudioCodec::Ac3, _) => Self::Ac3,
-            (AudioCodec::Eac3, _) => Self::Eac3,
+    pub fn of_audio(codec: AudioCodec) -> Self {
+        match codec {
+            AudioCodec::Aac => Self::Aac,
+            AudioCodec::Mp3 => Self::Mp3,
+            AudioCodec::Opus => Self::Opus,
+            AudioCodec::Flac => Self::Flac,
+            AudioCodec::Ac3 => Self::Ac3,
+            AudioCodec::Eac3 => Self::Eac3,
         }
     }
 
@@ -182,30 +161,21 @@ impl Carriage {
         match self {
             Self::H264 | Self::Aac | Self::Mp3 => OLDEST,
             Self::Hevc | Self::Av1 | Self::Vp9 => ENHANCED_VIDEO,
-            Self::EnhancedH264
-            | Self::EnhancedAac
-            | Self::EnhancedMp3
-            | Self::Opus
-            | Self::Flac
-            | Self::Ac3
-            | Self::Eac3 => ENHANCED_V2,
+            Self::Opus | Self::Flac | Self::Ac3 | Self::Eac3 => ENHANCED_V2,
         }
     }
 }
 
-/// For people: `hevc`, or `h264 as "avc1"`.
+/// For people: `hevc`.
 impl fmt::Display for Carriage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::H264 => "h264",
-            Self::EnhancedH264 => "h264 as \"avc1\"",
             Self::Hevc => "hevc",
             Self::Av1 => "av1",
             Self::Vp9 => "vp9",
             Self::Aac => "aac",
-            Self::EnhancedAac => "aac as \"mp4a\"",
             Self::Mp3 => "mp3",
-            Self::EnhancedMp3 => "mp3 as \".mp3\"",
             Self::Opus => "opus",
             Self::Flac => "flac",
             Self::Ac3 => "ac3",
@@ -258,7 +228,7 @@ mod tests {
     #[test]
     fn what_is_read_from_flv_grew_with_6_1_and_8_0() {
         let video = "hevc, av1, vp9";
-        let all = "h264 as \"avc1\", hevc, av1, vp9, aac as \"mp4a\", mp3 as \".mp3\", opus, flac, ac3, eac3";
+        let all = "hevc, av1, vp9, opus, flac, ac3, eac3";
         check_reads("5.1.9-0+deb12u1", "57. 28.100", "");
         check_reads("6.0.1", "58.  2.100", "");
         check_reads("6.1", "58. 29.100", video);
@@ -276,20 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn a_carriage_is_named_by_codec_and_form() {
+    fn a_carriage_is_named_by_its_codec() {
         use {AudioCodec as A, VideoCodec as V};
-        let video = |codec, form| Carriage::of_video(codec, form).to_string();
-        let audio = |codec, form| Carriage::of_audio(codec, form).to_string();
-        assert_eq!(video(V::H264, Form::Plain), "h264");
-        assert_eq!(video(V::H264, Form::Enhanced), "h264 as \"avc1\"");
-        assert_eq!(
-            [V::Hevc, V::Av1, V::Vp9].map(|codec| video(codec, Form::Enhanced)),
-            ["hevc", "av1", "vp9"]
-        );
-        assert_eq!([A::Aac, A::Mp3].map(|codec| audio(codec, Form::Plain)), ["aac", "mp3"]);
-        let enhanced =
-            [A::Aac, A::Mp3, A::Opus, A::Flac, A::Ac3, A::Eac3].map(|codec| audio(codec, Form::Enhanced));
-        assert_eq!(enhanced, ["aac as \"mp4a\"", "mp3 as \".mp3\"", "opus", "flac", "ac3", "eac3"]);
+        let video = [V::H264, V::Hevc, V::Av1, V::Vp9].map(|codec| Carriage::of_video(codec).to_string());
+        assert_eq!(video, ["h264", "hevc", "av1", "vp9"]);
+        let audio = [A::Aac, A::Mp3, A::Opus, A::Flac, A::Ac3, A::Eac3];
+        let audio = audio.map(|codec| Carriage::of_audio(codec).to_string());
+        assert_eq!(audio, ["aac", "mp3", "opus", "flac", "ac3", "eac3"]);
     }
 
     #[test]

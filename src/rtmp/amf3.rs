@@ -248,13 +248,11 @@ impl<'a, 'o> Translator<'a, 'o> {
             DATE => self.date()?,
             ARRAY => self.associative_or_dense(count, depth)?,
             OBJECT => self.object(count, depth)?,
-            VECTOR_INT => {
-                self.vector(count, |numbers| numbers.array().map(|b| f64::from(i32::from_be_bytes(b))))?
-            }
-            VECTOR_UINT => {
-                self.vector(count, |numbers| numbers.array().map(|b| f64::from(u32::from_be_bytes(b))))?
-            }
-            VECTOR_DOUBLE => self.vector(count, |numbers| numbers.array().map(f64::from_be_bytes))?,
+            VECTOR_INT => self
+                .vector(count, depth, |numbers| numbers.array().map(|b| f64::from(i32::from_be_bytes(b))))?,
+            VECTOR_UINT => self
+                .vector(count, depth, |numbers| numbers.array().map(|b| f64::from(u32::from_be_bytes(b))))?,
+            VECTOR_DOUBLE => self.vector(count, depth, |numbers| numbers.array().map(f64::from_be_bytes))?,
             VECTOR_OBJECT => {
                 // Whether its length is fixed, and its class.
                 self.u8()?;
@@ -344,8 +342,13 @@ impl<'a, 'o> Translator<'a, 'o> {
     fn vector(
         &mut self,
         count: usize,
+        depth: usize,
         number: impl Fn(&mut Self) -> Result<f64, Error>,
     ) -> Result<usize, Error> {
+        // Its numbers nest one deeper.
+        if depth + 2 > MAX_DEPTH {
+            return Err(Error::TooMuch(self.offset));
+        }
         // Whether its length is fixed.
         self.u8()?;
         self.strict_array_head(count)?;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::base::reason::Reason;
-use crate::ffmpeg::capability::{Carriage, Form};
+use crate::ffmpeg::capability::Carriage;
 use crate::media::access_unit::AccessUnit;
 use crate::media::audio::AudioError;
 use crate::media::flv::{self, FlvError, Tag, TagKind};
@@ -137,9 +137,7 @@ pub struct Take {
     preamble: Preamble,
     selection: Selection,
     video: Option<VideoConfiguration>,
-    video_form: Form,
     audio: Option<AudioConfiguration>,
-    audio_form: Form,
     /// How the video of the section lies that is open.
     open_video: Option<Carriage>,
     metadata: flv::Metadata,
@@ -160,9 +158,7 @@ impl Take {
             preamble: Preamble::default(),
             selection: Selection::default(),
             video: None,
-            video_form: Form::Plain,
             audio: None,
-            audio_form: Form::Plain,
             open_video: None,
             metadata: flv::Metadata::default(),
             gate: Gate::Closed { since: None },
@@ -271,7 +267,7 @@ impl Take {
     }
 
     fn video_carriage(&self) -> Option<Carriage> {
-        self.video.as_ref().map(|video| Carriage::of_video(video.codec, self.video_form))
+        self.video.as_ref().map(|video| Carriage::of_video(video.codec))
     }
 
     /// Audio is there, or the sender's metadata says that there will be none.
@@ -336,7 +332,7 @@ impl Take {
         let position = first.presentation_time;
         let (preamble, audio) = (self.preamble.clone(), self.audio.clone());
         self.open_video = self.video_carriage();
-        let audio_carriage = audio.as_ref().map(|audio| Carriage::of_audio(audio.codec, self.audio_form));
+        let audio_carriage = audio.as_ref().map(|audio| Carriage::of_audio(audio.codec));
         let reads = self.open_video.into_iter().chain(audio_carriage).collect();
         let start = SectionStart { preamble, video, audio, reads, frame_rate, position };
         self.events.push_back(TakeEvent::SectionBegins(start));

@@ -1,7 +1,8 @@
 //! The tracks in one body: Enhanced RTMP v2 can put several into a message, and modifiers before them ("Enhanced Audio",
 //! "Enhanced Video": `ModEx`, `Multitrack`).
 //!
-//! FFmpeg before version 8 knows neither, so each track's share is written as a body of its own. A modifier's only use so
+//! FFmpeg before version 8 knows neither, so each track's share is written as a body of its own, in FLV's oldest form that
+//! has a name for its codec. A modifier's only use so
 //! far, nanoseconds after the message's millisecond, is dropped: FLV tags to FFmpeg have milliseconds.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,6 +15,12 @@ use super::{FlvError, HEVC_CODEC_ID, MAX_PAYLOAD_BYTES, MAX_TRACKS, TagKind};
 
 /// Bytes before the data of a legacy body with H.264's layout: byte 0, packet type, composition time (FLV 10.1 E.4.3.1).
 const AVC_HEADER_BYTES: usize = 5;
+/// H.264's number in byte 0 of a legacy body (E.4.3.1).
+const AVC_CODEC_ID: u8 = 7;
+/// Byte 0 of AAC, which always says 44 kHz, 16 bits, stereo: decoders go by the configuration (E.4.2.1).
+const AAC_BYTE: u8 = 0xAF;
+/// Byte 0 of MP3, likewise: its frames say what they are.
+const MP3_BYTE: u8 = 0x2F;
 
 /// `AvMultitrackType`: how the tracks lie in a body.
 mod multitrack {
@@ -47,8 +54,9 @@ pub struct TrackBody {
 
 /// Splits a body into its tracks' shares. The shares together are as long as the body and 5 bytes for each, at most.
 ///
-/// A body of one track is [`Tracks::Plain`] and is not touched, unless FFmpeg would not understand it: HEVC under the CDN
-/// Union's number or as `hev1` comes as one share with `hvc1`.
+/// A body of one track is [`Tracks::Plain`] and is not touched, unless some FFmpeg would not understand it and need not be
+/// asked to: HEVC under the CDN Union's number or as `hev1` comes as one share with `hvc1`; and H.264, AAC and MP3 that
+/// are named by a FourCC, which FFmpeg reads from 8.0 on, come as FLV 10.1 has them.
 ///
 /// # Errors
 /// A body that ends inside its headers or its tracks, that has too many tracks, or whose headers are of a reserved kind.
@@ -57,30 +65,35 @@ pub fn tracks(kind: TagKind, body: &Bytes) -> Result<Tracks, FlvError> {
     let frame_type = first >> 4 & 0x07;
     match kind {
         TagKind::Script => Ok(Tracks::Plain),
-        TagKind::Audio if first >> 4 == AUDIO_EX_HEADER => split(body, audio_packet::MULTITRACK),
+        TagKind::Audio if first >> 4 == AUDIO_EX_HEADER => split(kind, body, audio_packet::MULTITRACK),
         TagKind::Audio => Ok(Tracks::Plain),
         // A command frame has no tracks, whatever its packet type says.
         TagKind::Video if frame_type == FRAME_TYPE_COMMAND => Ok(Tracks::Plain),
-        TagKind::Video if first & VIDEO_EX_HEADER != 0 => split(body, video_packet::MULTITRACK),
+        TagKind::Video if first & VIDEO_EX_HEADER != 0 => split(kind, body, video_packet::MULTITRACK),
         TagKind::Video if first & 0x0F == HEVC_CODEC_ID => hevc_by_number(first, body),
         TagKind::Video => Ok(Tracks::Plain),
     }
 }
 
 /// Splits a body of Enhanced RTMP. `multitrack` is the packet type that says so, which differs between audio and video.
-fn split(body: &[u8], multitrack: u8) -> Result<Tracks, FlvError> {
-    let mut fields = Fields { body, offset: 0 };
+fn split(kind: TagKind, body: &[u8], multitrack: u8) -> Result<Tracks, FlvError> {
+    let mut fields = Fields { kind, body, offset: 0 };
     let first = fields.u8()?;
     let packet_type = fields.packet_type(first)?;
     if packet_type == multitrack {
         return fields.tracks(first, multitrack).map(Tracks::Split);
     }
-    let rewritten = fields.offset > 1 || body.get(1..EX_HEADER_BYTES) == Some(&four_cc::HEVC_IN_BAND);
-    if !rewritten {
+    let unmodified = fields.offset == 1;
+    // A body that is not as long as its FourCC is read, and refused, as it is.
+    let Ok(codec) = fields.four_cc() else {
+        return if unmodified { Ok(Tracks::Plain) } else { Err(fields.truncated(4)) };
+    };
+    let known_as_it_is =
+        codec != four_cc::HEVC_IN_BAND && legacy_header(kind, first, packet_type, codec).is_none();
+    if unmodified && known_as_it_is {
         return Ok(Tracks::Plain);
     }
-    let codec = fields.four_cc()?;
-    Ok(Tracks::Split(vec![TrackBody::new(first, packet_type, (0, codec), fields.rest())]))
+    Ok(Tracks::Split(vec![TrackBody::new(kind, first, packet_type, (0, codec), fields.rest())]))
 }
 
 /// A body of HEVC under the CDN Union's number: the packet types are those of Enhanced RTMP, and so is the layout but for a
@@ -101,24 +114,59 @@ fn hevc_by_number(first: u8, body: &[u8]) -> Result<Tracks, FlvError> {
     let truncated = FlvError::Truncated { needed: AVC_HEADER_BYTES, length: body.len() };
     let track = (0, four_cc::HEVC);
     let first = VIDEO_EX_HEADER | first;
-    Ok(Tracks::Split(vec![TrackBody::new(first, packet_type, track, payload.ok_or(truncated)?)]))
+    Ok(Tracks::Split(vec![TrackBody::new(
+        TagKind::Video,
+        first,
+        packet_type,
+        track,
+        payload.ok_or(truncated)?,
+    )]))
 }
 
 impl TrackBody {
     /// The share of the track with this number and FourCC. `first` is byte 0 of the body that it came in, whose high nibble
     /// stays.
-    fn new(first: u8, packet_type: u8, (number, four_cc): (u8, [u8; 4]), payload: &[u8]) -> Self {
+    fn new(
+        kind: TagKind,
+        first: u8,
+        packet_type: u8,
+        (number, four_cc): (u8, [u8; 4]),
+        payload: &[u8],
+    ) -> Self {
         let four_cc = if four_cc == four_cc::HEVC_IN_BAND { four_cc::HEVC } else { four_cc };
         let mut body = BytesMut::with_capacity(EX_HEADER_BYTES + payload.len());
-        body.put_u8(first & 0xF0 | packet_type);
-        body.put_slice(&four_cc);
+        if let Some((first, rest)) = legacy_header(kind, first, packet_type, four_cc) {
+            body.put_u8(first);
+            body.put_slice(rest);
+        } else {
+            body.put_u8(first & 0xF0 | packet_type);
+            body.put_slice(&four_cc);
+        }
         body.put_slice(payload);
         Self { number, four_cc, body: body.freeze() }
     }
 }
 
+/// What stands before the payload where FLV 10.1 has a number for the codec (E.4.2.1, E.4.3.1); `None` where it has none,
+/// or nothing that such a packet could be. It is byte 0 and what follows; no longer than the header of Enhanced RTMP.
+fn legacy_header(kind: TagKind, first: u8, packet_type: u8, four_cc: [u8; 4]) -> Option<(u8, &'static [u8])> {
+    let avc = first & 0x70 | AVC_CODEC_ID;
+    match (kind, four_cc, packet_type) {
+        (TagKind::Video, four_cc::AVC, video_packet::SEQUENCE_START) => Some((avc, &[0, 0, 0, 0])),
+        // The composition time comes first in the payload.
+        (TagKind::Video, four_cc::AVC, video_packet::CODED_FRAMES) => Some((avc, &[1])),
+        (TagKind::Video, four_cc::AVC, video_packet::CODED_FRAMES_X) => Some((avc, &[1, 0, 0, 0])),
+        (TagKind::Video, four_cc::AVC, video_packet::SEQUENCE_END) => Some((avc, &[2, 0, 0, 0])),
+        (TagKind::Audio, four_cc::AAC, audio_packet::SEQUENCE_START) => Some((AAC_BYTE, &[0])),
+        (TagKind::Audio, four_cc::AAC, audio_packet::CODED_FRAMES) => Some((AAC_BYTE, &[1])),
+        (TagKind::Audio, four_cc::MP3, audio_packet::CODED_FRAMES) => Some((MP3_BYTE, &[])),
+        _ => None,
+    }
+}
+
 /// A cursor over a body.
 struct Fields<'a> {
+    kind: TagKind,
     body: &'a [u8],
     offset: usize,
 }
@@ -129,11 +177,14 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], FlvError> {
-        let needed = self.offset.saturating_add(count);
-        let taken = self.rest().get(..count);
-        let taken = taken.ok_or(FlvError::Truncated { needed, length: self.body.len() })?;
-        self.offset = needed;
+        let taken = self.rest().get(..count).ok_or(self.truncated(count))?;
+        self.offset += count;
         Ok(taken)
+    }
+
+    /// That `count` more bytes are not there.
+    fn truncated(&self, count: usize) -> FlvError {
+        FlvError::Truncated { needed: self.offset.saturating_add(count), length: self.body.len() }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FlvError> {
@@ -187,7 +238,8 @@ impl<'a> Fields<'a> {
             let codec = shared.map_or_else(|| self.four_cc(), Ok)?;
             let number = self.u8()?;
             let size = if arrangement == multitrack::ONE_TRACK { self.rest().len() } else { self.u24()? };
-            tracks.push(TrackBody::new(first, packet_type, (number, codec), self.take(size)?));
+            let payload = self.take(size)?;
+            tracks.push(TrackBody::new(self.kind, first, packet_type, (number, codec), payload));
         }
         Ok(tracks)
     }

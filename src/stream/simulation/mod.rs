@@ -118,7 +118,7 @@ fn publishers_that_vanish_without_a_word_are_replaced() {
 fn a_source_that_no_node_can_read_goes_on_when_one_can() {
     run(200, |dice| Faults {
         unreadable: 1 + dice.below(3),
-        reconnects: dice.below(2),
+        reconnects: 1 + dice.below(2),
         node_deaths: dice.below(2),
         ..Faults::default()
     });

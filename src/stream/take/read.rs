@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::selection::OtherTrack;
 use super::{COMPOSITION_OFFSETS_MS, Take, TakeError, TakeEvent, tolerate};
-use crate::ffmpeg::capability::Form;
 use crate::media::access_unit::AccessUnit;
 use crate::media::audio;
 use crate::media::flv::{self, AudioBody, Tag, TrackBody, Tracks, VideoBody};
@@ -133,10 +132,6 @@ impl Take {
                 self.mark_stale();
             }
         }
-        if form(TrackKind::Video, arrival.body) == Form::Enhanced && self.video_form == Form::Plain {
-            self.video_form = Form::Enhanced;
-            self.mark_stale();
-        }
         let offset = Ticks::from_millis(i64::from(composition_offset_ms));
         let (decode_time, presentation_time) =
             self.clock.place_video(arrival.timestamp_ms, offset, random_access);
@@ -148,7 +143,6 @@ impl Take {
     fn configure_video(&mut self, video: VideoConfiguration, record: Bytes) {
         self.begin_what_is_held();
         self.video = Some(video);
-        self.video_form = form(TrackKind::Video, &record);
         self.preamble.video = Some(record);
         self.mark_stale();
     }
@@ -159,7 +153,7 @@ impl Take {
                 if self.preamble.audio.as_ref() != Some(arrival.body) {
                     let audio = audio::read_configuration(codec, record)?;
                     self.selection.follow(TrackKind::Audio, arrival.number);
-                    self.configure_audio(audio, arrival.body, Some(arrival.body.clone()));
+                    self.configure_audio(audio, Some(arrival.body.clone()));
                 }
             }
             Some(AudioBody::AccessUnit { codec, data }) => {
@@ -180,15 +174,11 @@ impl Take {
             && let Some(said) = audio::read_access_unit(codec, data)
             && self.audio.as_ref() != Some(&said)
         {
-            self.configure_audio(said, arrival.body, None);
+            self.configure_audio(said, None);
         }
         // AAC cannot be taken before its configuration, nor after MP3 without a new one.
         let audio = self.audio.as_ref().filter(|audio| audio.codec == codec)?;
         let length = Ticks::from_samples(i64::from(audio::samples(audio, data)), audio.sample_rate.max(1));
-        if form(TrackKind::Audio, arrival.body) == Form::Enhanced && self.audio_form == Form::Plain {
-            self.audio_form = Form::Enhanced;
-            self.mark_stale();
-        }
         let time = self.clock.place_audio(arrival.timestamp_ms);
         self.clock.extend(time + length);
         Some(AccessUnit {
@@ -200,25 +190,15 @@ impl Take {
         })
     }
 
-    /// What comes next is coded so, as `body` says; `record` is the same where it is a configuration.
-    fn configure_audio(&mut self, audio: AudioConfiguration, body: &[u8], record: Option<Bytes>) {
+    /// What comes next is coded so; `record` is the body that said it, where it is a configuration.
+    fn configure_audio(&mut self, audio: AudioConfiguration, record: Option<Bytes>) {
         if self.audio.is_some() {
             self.begin_what_is_held();
         }
         self.audio = Some(audio);
-        self.audio_form = form(TrackKind::Audio, body);
         self.preamble.audio = record;
         self.mark_stale();
     }
-}
-
-/// Whose bodies these are: Enhanced RTMP v2 sets the top bit of a video body, and an audio body's sound format to 9.
-pub(super) fn form(kind: TrackKind, body: &[u8]) -> Form {
-    let enhanced = body.first().is_some_and(|first| match kind {
-        TrackKind::Video => first & 0x80 != 0,
-        TrackKind::Audio => first >> 4 == 9,
-    });
-    if enhanced { Form::Enhanced } else { Form::Plain }
 }
 
 /// The codec of a body that has a track to itself, as Enhanced RTMP v2 writes it; `None` where nothing is coded in it.

@@ -4,7 +4,7 @@ mod timeline;
 
 use bytes::Bytes;
 
-use super::read::{form, four_cc};
+use super::read::four_cc;
 use super::*;
 use crate::media::flv::TrackBody;
 use crate::media::track::AudioCodec;
@@ -253,14 +253,6 @@ fn a_section_says_what_a_node_must_read() {
     assert_eq!(reads(&[video_tag(0, 0), audio_tag(0), key(0)]), [Carriage::H264, Carriage::Aac]);
     assert_eq!(reads(&[video_tag(0, 0), mp3, key(0)]), [Carriage::H264, Carriage::Mp3]);
     assert_eq!(reads(&[video_tag(0, 0), key(0)]), [Carriage::H264]);
-}
-
-#[test]
-fn bodies_are_enhanced_rtmps_or_flvs_own() {
-    let forms = |kind, bodies: [&[u8]; 3]| bodies.map(|body| form(kind, body));
-    let expected = [Form::Plain, Form::Enhanced, Form::Plain];
-    assert_eq!(forms(TrackKind::Video, [b"\x17\0", b"\x90avc1", b""]), expected);
-    assert_eq!(forms(TrackKind::Audio, [b"\xaf\0", b"\x90Opus", b""]), expected);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn node_message() -> impl Strategy<Value = NodeMessage> {
                 tags,
                 ffmpeg_version: text.clone(),
                 encoders: vec![text],
-                reads: Carriage::ALL.iter().copied().take(cores as usize % 14).collect(),
+                reads: Carriage::ALL.iter().copied().take(cores as usize % 11).collect(),
                 capacity: Capacity { cores, memory, slots: cores },
             })
         },

@@ -78,13 +78,13 @@ fn second_tracks_as_ffmpeg_sends_them() {
 fn many_tracks_lie_behind_their_sizes() {
     let body = b"\x96\x13avc1\0\0\0\x02\xaa\xbb\x01\0\0\0\xff\0\0\x01\xcc";
     let expected = [
-        track(0, b"avc1", b"\x93avc1\xaa\xbb"),
-        track(1, b"avc1", b"\x93avc1"),
-        track(255, b"avc1", b"\x93avc1\xcc"),
+        track(0, b"avc1", b"\x17\x01\0\0\0\xaa\xbb"),
+        track(1, b"avc1", b"\x17\x01\0\0\0"),
+        track(255, b"avc1", b"\x17\x01\0\0\0\xcc"),
     ];
     check(TagKind::Video, body, &expected);
     let body = b"\x95\x21mp4a\0\0\0\x01\xaaOpus\x07\0\0\x01\xbb";
-    let expected = [track(0, b"mp4a", b"\x91mp4a\xaa"), track(7, b"Opus", b"\x91Opus\xbb")];
+    let expected = [track(0, b"mp4a", b"\xaf\x01\xaa"), track(7, b"Opus", b"\x91Opus\xbb")];
     check(TagKind::Audio, body, &expected);
 }
 
@@ -121,6 +121,22 @@ fn hevc_under_other_names_is_written_as_ffmpeg_reads_it() {
 }
 
 #[test]
+fn what_flv_has_a_number_for_is_written_so() {
+    let video = |body, expected| check(TagKind::Video, body, &[track(0, b"avc1", expected)]);
+    video(b"\x90avc1\x01\x64", b"\x17\0\0\0\0\x01\x64");
+    video(b"\xa1avc1\xff\xff\xfe\x09", b"\x27\x01\xff\xff\xfe\x09");
+    video(b"\xa3avc1\x09", b"\x27\x01\0\0\0\x09");
+    video(b"\x92avc1", b"\x17\x02\0\0\0");
+    check_plain(TagKind::Video, b"\x94avc1");
+    check_plain(TagKind::Video, b"\x95avc1");
+    check(TagKind::Audio, b"\x90mp4a\x11\x90", &[track(0, b"mp4a", b"\xaf\0\x11\x90")]);
+    check(TagKind::Audio, b"\x91mp4a\xde\x02", &[track(0, b"mp4a", b"\xaf\x01\xde\x02")]);
+    check(TagKind::Audio, b"\x91.mp3\xff\xfb", &[track(0, b".mp3", b"\x2f\xff\xfb")]);
+    check_plain(TagKind::Audio, b"\x92mp4a");
+    check_plain(TagKind::Audio, b"\x90.mp3");
+}
+
+#[test]
 fn reserved_kinds_are_refused() {
     check_error(TagKind::Video, b"\x96\x31avc1\0", FlvError::MultitrackType(3));
     check_error(TagKind::Video, b"\x96\x06avc1\0", FlvError::EnhancedPacketType(6));
@@ -136,7 +152,7 @@ fn every_cut_within_the_headers_is_an_error() {
     for (length, needed) in (1..).zip(needed) {
         check_error(TagKind::Video, &body[..length], truncated(needed, length));
     }
-    check(TagKind::Video, body, &[track(1, b"avc1", b"\x91avc1\xaa\xbb")]);
+    check(TagKind::Video, body, &[track(1, b"avc1", b"\x17\x01\xaa\xbb")]);
     check_error(TagKind::Video, b"\x96\x11avc1", truncated(7, 6));
     check_error(TagKind::Video, b"\x96\x11avc1\x01\xff\xff\xff", truncated(10 + 0xFF_FFFF, 10));
     check_error(TagKind::Audio, b"\x97\0\xff\x01", truncated(8, 4));
@@ -189,7 +205,7 @@ proptest! {
     fn no_body_panics_or_grows(
         video: bool,
         first in prop::sample::select(vec![0x95, 0x96, 0x97, 0xA7, 0x1C, 0x91]),
-        rest in prop::collection::vec(prop_oneof![0..8u8, any::<u8>(), prop::sample::select(b"hev1".to_vec())], 0..60),
+        rest in prop::collection::vec(prop_oneof![0..8u8, any::<u8>(), prop::sample::select(b"hev1avc1mp4a".to_vec())], 0..60),
     ) {
         let kind = if video { TagKind::Video } else { TagKind::Audio };
         let body = [&[first][..], &rest].concat();
@@ -199,6 +215,27 @@ proptest! {
             prop_assert!(bytes <= body.len() + EX_HEADER_BYTES * shares.len());
             // A share is whole: it never comes apart again.
             prop_assert!(shares.iter().all(|share| split(kind, &share.body) == Ok(Tracks::Plain)));
+        }
+    }
+
+    #[test]
+    fn what_is_written_anew_means_the_same(
+        video: bool,
+        head in prop::sample::select(vec![0x90, 0xA0, 0xB0]),
+        packet_type in 0..5u8,
+        name in prop::sample::select(vec![*b"avc1", *b"mp4a", *b".mp3", *b"hev1"]),
+        rest in prop::collection::vec(any::<u8>(), 0..12),
+    ) {
+        let body = [&[head | packet_type][..], &name, &rest].concat();
+        let kind = if video { TagKind::Video } else { TagKind::Audio };
+        if let Ok(Tracks::Split(shares)) = split(kind, &body) {
+            let after = &shares[0].body;
+            prop_assert_eq!(split(kind, after), Ok(Tracks::Plain));
+            if video {
+                prop_assert_eq!(read_video(&body).ok(), read_video(after).ok());
+            } else if head == 0x90 {
+                prop_assert_eq!(read_audio(&body).ok(), read_audio(after).ok());
+            }
         }
     }
 
