@@ -471,7 +471,7 @@ impl World {
         let delay = self.dice.millis(0, 5);
         match chosen {
             // A stream of which nothing ever ran would end with it.
-            _ if self.faults.unreadable > self.refused_inputs && !self.specs.is_empty() => {
+            _ if self.faults.unreadable > self.refused_inputs && self.stream.delivery.runs > 0 => {
                 self.refused_inputs += 1;
                 self.after(delay, Event::Failed(attempt, None, Reason::UnsupportedCodec));
             }
@@ -511,7 +511,8 @@ impl World {
 
     fn check_end(&self) -> u32 {
         let report = self.stream.report(self.now);
-        if self.faults.blackout.is_none() {
+        // Beside a section that was given up there is a hole, and sound at its edge may come after its segment was closed.
+        if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
             assert_eq!(self.window.left_out(), 0, "what is committed can be listed");
         }
         let accepted = u64::from(self.numbers.picture);
@@ -523,7 +524,9 @@ impl World {
             pictures.dedup();
             assert_eq!(pictures.len() as u64, count, "a picture was committed twice");
         }
-        let missing = accepted - self.committed[0].pictures.len() as u64;
+        // A picture is lost as soon as one rendition lacks it.
+        let complete = self.committed.iter().map(|committed| committed.pictures.len()).min();
+        let missing = accepted - complete.unwrap_or(0) as u64;
         assert_eq!(missing, report.frames_lost + report.frames_undecodable, "what is missing is counted");
         if self.faults.poison {
             assert_eq!((missing, report.frames_lost), (accepted, accepted));
@@ -536,9 +539,8 @@ impl World {
             assert_eq!(missing, [0; 0], "every audio access unit comes out");
         } else {
             assert!(missing < accepted, "what the log held came out");
-            assert!(
-                self.refused_inputs >= self.faults.unreadable.min(1) && report.state != State::Quarantined
-            );
+            assert!(self.refused_inputs > 0 || missing == 0, "{missing} are missing");
+            assert_ne!(report.state, State::Quarantined);
         }
         report.reattachments
     }
