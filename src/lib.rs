@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | [`base`] | names, units, reasons, secrets; the only places that read the clock and that spawn | nothing of ours |
 //! | *decide* | no tokio, no I/O, no clock: `now` is an argument | |
-//! | [`media`] | access units, the GOP log, time, FLV, fragmented MP4, codec configurations | `base` |
+//! | [`media`] | access units, the GOP log, time, FLV and its AMF0, fragmented MP4, codec configurations | `base` |
 //! | [`rtmp`] | a publisher's RTMP connection: bytes in; bytes, requests and media out | `base`, `media` |
 //! | [`ffmpeg`] | the ladder, FFmpeg's arguments, what its progress and last words mean | `base`, `media` |
 //! | [`wire`] | what proxy and node say to each other | `base`, `media`, `ffmpeg` |
@@ -45,7 +45,10 @@
 //! * *what happens to the GOP log when a node dies*: [`stream::resume`] says where the next attempt begins;
 //!   [`stream::delivery`] starts it; the log itself does not notice
 //! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:
-//!   [`media::track`] names it, [`media::flv`] recognises it, [`media::fmp4`] boxes it
+//!   [`media::track`] names it, [`media::flv`] recognises it, [`media::video`] or [`media::audio`] reads its configuration,
+//!   [`ffmpeg::capability`] says which FFmpeg reads it, [`media::fmp4`] boxes it
+//! * *what a stranger may cost*: [`rtmp::session::Limits`] for one connection, `proxy::ingest::limits` for all of them;
+//!   *which node can read a source*: [`placement::demand`]
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
 
@@ -56,6 +59,12 @@
 //!   the other, each by attempts of its own; so a late track or a new resolution is a new section.
 //! * A fragment of one picture does not join the next one: in a source of random access points only, pairs would depend on
 //!   where an attempt began, and two attempts would not agree on positions.
+//! * What FFmpeg reads is not always what the encoder sent: of several tracks in a message the followed one's share is
+//!   written as a body of its own, and H.264, AAC and MP3 that Enhanced RTMP names by a FourCC are written as FLV 10.1
+//!   has them ([`media::flv::tracks()`]), so that every FFmpeg reads them. All other bodies are carried untouched.
+//! * `audio = "copy"` copies AAC. Any other audio is encoded to AAC ([`ffmpeg::ladder`]), because HLS players play little else.
+//! * `takeover = "refuse"` keeps a stream for a publisher that sends: one that has been silent for 3 s is replaced, or an
+//!   encoder whose connection hangs could not come back.
 //! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.
 //! * Failures are remembered by time and by node ([`stream::backoff`]), not only counted until the next commit, and no wait
 //!   is longer than a sixth of what the GOP log holds.
