@@ -67,8 +67,8 @@ struct ChunkStream {
     /// Whether that field needed its extended form.
     extended: bool,
     type_id: u8,
-    /// The one byte that a type 3 header is; 0 for those with more, which no type 3 header begins with.
-    continuation: u8,
+    /// The one byte that a type 3 header is, where it is only one.
+    continuation: Option<u8>,
     message_stream: u32,
     /// `Some` from a message's header to its last byte.
     body: Option<Vec<u8>>,
@@ -179,7 +179,7 @@ impl Reader {
             return false;
         };
         let Some(body) = &stream.body else { return false };
-        let expected = first == stream.continuation && self.header.have == 0;
+        let expected = stream.continuation == Some(first) && self.header.have == 0;
         if !expected || (stream.extended && self.repeats != Repeats::No) {
             return false;
         }
@@ -262,7 +262,7 @@ impl Reader {
         if self.streams.len() >= limit {
             return Err(Error::TooManyChunkStreams { limit, at });
         }
-        let continuation = u8::try_from(id).ok().filter(|id| (2..64).contains(id)).map_or(0, |id| 0xC0 | id);
+        let continuation = u8::try_from(id).ok().filter(|id| (2..64).contains(id)).map(|id| 0xC0 | id);
         self.streams.push(ChunkStream { id, continuation, ..ChunkStream::default() });
         Ok(self.streams.len() - 1)
     }

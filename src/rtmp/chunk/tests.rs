@@ -124,16 +124,26 @@ fn type_3_that_begins_a_message_repeats_an_extended_delta() {
     check_times(&chunks.basic(3, 4).u32(0x0100_0000).bytes(b"ab"), &[5, 0x0100_0005, 0x0200_0005]);
 }
 
+/// Two messages, of which each begins before the other ends.
+fn check_interleaved(video_on: u32, audio_on: u32) {
+    let (video, audio) = (vec![9; 200], vec![8; 130]);
+    let head = |chunks: Chunks, id, time, length, kind| {
+        chunks.basic(0, id).u24(time).u24(length).bytes(&[kind, 1, 0, 0, 0])
+    };
+    let chunks = head(Chunks::default(), video_on, 1, 200, VIDEO).bytes(&video[..128]);
+    let chunks = head(chunks, audio_on, 2, 130, AUDIO).bytes(&audio[..128]);
+    let chunks = chunks.basic(3, video_on).bytes(&video[128..]).basic(3, audio_on).bytes(&audio[128..]);
+    check_payloads(&chunks, &[(1, &video), (2, &audio)]);
+}
+
 #[test]
 fn messages_interleave() {
-    let (video, audio) = (vec![9; 200], vec![8; 130]);
-    let mut chunks =
-        Chunks::default().basic(0, 6).u24(1).u24(200).bytes(&[VIDEO, 1, 0, 0, 0]).bytes(&video[..128]);
-    chunks = chunks.full(2, 130).bytes(&audio[..128]).basic(3, 6).bytes(&video[128..]);
-    chunks = chunks.basic(3, 4).bytes(&audio[128..]);
-    let messages = read(&chunks.0).expect("right chunks");
-    let found: Vec<_> = messages.iter().map(|m| (m.timestamp_ms, &m.payload[..])).collect();
-    assert_eq!(found, [(1, &video[..]), (2, &audio[..])]);
+    let chunk_streams = [2, 6, 63, 64, 100, 319, 320, 65_599];
+    for (at, &video_on) in chunk_streams.iter().enumerate() {
+        for &audio_on in chunk_streams.iter().cycle().skip(at + 1).take(chunk_streams.len() - 1) {
+            check_interleaved(video_on, audio_on);
+        }
+    }
 }
 
 #[test]
