@@ -12,8 +12,9 @@
 //! A connection that waits holds its task (below 4 KiB with its session), its timer, and what the session has of an
 //! unfinished message; no read buffer ([`transport`]). Before a key is proved everything together stays below
 //! [`limits::MAX_UNPROVED_MEMORY_BYTES`]: reads of [`rtmp::UNPROVED_READ_BYTES`] (4 KiB), of which at most one is held;
-//! unfinished messages of [`limits::MAX_UNPROVED_MESSAGE_BYTES`] (12 KiB); the answers to one read, which no message makes
-//! longer than three times itself (12 KiB); and with TLS a record and its text (34 KiB).
+//! unfinished messages of [`limits::MAX_UNPROVED_MESSAGE_BYTES`] (12 KiB); the answers to one read, which end the connection
+//! beyond [`crate::rtmp::Limits::max_output_bytes`] (8 KiB and the last answer): eight bytes of `play` ask for 150; and with
+//! TLS a record and its text (34 KiB).
 
 pub mod admission;
 pub mod auth;
@@ -51,9 +52,6 @@ const REFUSALS_LOGGED: u32 = 20;
 
 /// Lines a second about newcomers for whom there is no room.
 const TURNED_AWAY_LOGGED: u32 = 2;
-
-/// Bytes of answers that may wait at once. One read of a publisher asks for far less.
-const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 fn admits(bound: &Mutex<RateBound>) -> bool {
     bound.lock().unwrap_or_else(PoisonError::into_inner).admits(clock::now())
@@ -95,7 +93,6 @@ impl Door {
                 max_message_bytes_unproved: limits::MAX_UNPROVED_MESSAGE_BYTES,
                 max_chunk_streams: bounds.max_chunk_streams,
                 chunk_size: config.rtmp.chunk_size,
-                max_output_bytes: MAX_OUTPUT_BYTES,
                 ..Limits::default()
             },
             bounds,

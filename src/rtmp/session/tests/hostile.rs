@@ -61,6 +61,20 @@ fn answers_that_nobody_takes_are_bounded() {
     assert_eq!(taken_each_time.error, None);
 }
 
+/// A command of few bytes, which is answered in many.
+#[test]
+fn a_flood_of_refused_commands_costs_a_stranger_the_connection() {
+    for name in ["play", "publish"] {
+        let mut client = Client::new();
+        client.connect("demo");
+        (0..500).for_each(|_| client.command(1, &[name.into()]));
+        let mut session = Session::new(Limits::default());
+        let limit = Limits::default().max_output_bytes;
+        let outcome = drive(&mut session, client.bytes.chunks(4096));
+        assert_eq!(outcome.error, Some(Error::TooMuchOutput(limit)), "{name}");
+    }
+}
+
 #[test]
 fn floods_of_acknowledgements_and_player_events_are_told_nothing() {
     let mut client = Client::publishing();
