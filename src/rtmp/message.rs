@@ -280,17 +280,18 @@ fn without_amf3_byte(mut payload: Bytes) -> Bytes {
 
 /// The FLV script body of a data message: what follows `@setDataFrame`, which is a word to the server and not part of
 /// the file (FLV 10.1 §E.4.4.1). `None` for `@clearDataFrame`.
-pub(super) fn script_body(mut payload: Bytes) -> Option<Bytes> {
+pub(super) fn script_body(payload: Bytes) -> Option<Bytes> {
     const SET: &[u8] = b"\x02\x00\x0d@setDataFrame";
     const CLEAR: &[u8] = b"\x02\x00\x0f@clearDataFrame";
+    // What cannot be put into AMF0 is of no use to those who read the tag.
+    let mut payload = amf3::rewritten(&payload).ok()?.unwrap_or(payload);
     if payload.starts_with(CLEAR) {
         return None;
     }
     if payload.starts_with(SET) {
         payload.advance(SET.len());
     }
-    // What cannot be put into AMF0 is of no use to those who read the tag.
-    amf3::rewritten(&payload).ok().map(|rewritten| rewritten.unwrap_or(payload))
+    Some(payload)
 }
 
 #[cfg(test)]

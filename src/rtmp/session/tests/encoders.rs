@@ -164,12 +164,14 @@ fn metadata_keeps_fields_that_nobody_knows() {
 fn metadata_in_amf3_reaches_the_tag_in_amf0() {
     let amf3 = b"\x11\x0a\x0b\x01\x0bwidth\x04\x85\x00\x0fx-bogus\x06\x07odd\x01";
     let mut client = Client::publishing();
-    for name in [&b"\x02\x00\x0aonMetaData"[..], b"\x11\x06\x15onMetaData"] {
-        client.media(DATA_AMF3, 0, &[&b"\x00\x02\x00\x0d@setDataFrame"[..], name, amf3].concat());
+    let (set, name) = (&b"\x02\x00\x0d@setDataFrame"[..], &b"\x02\x00\x0aonMetaData"[..]);
+    let (set_amf3, name_amf3) = (&b"\x11\x06\x1b@setDataFrame"[..], &b"\x11\x06\x15onMetaData"[..]);
+    for (set, name) in [(set, name), (set, name_amf3), (set_amf3, name_amf3)] {
+        client.media(DATA_AMF3, 0, &[b"\x00", set, name, amf3].concat());
     }
     let (events, _) = run_publishing(&client);
     let expected = b"\x02\x00\x0aonMetaData\x03\x00\x05width\x00\x40\x84\0\0\0\0\0\0\x00\x07x-bogus\x02\x00\x03odd\0\0\x09";
-    assert_eq!(events, [media(TagKind::Script, 0, expected), media(TagKind::Script, 0, expected)]);
+    assert_eq!(events, [0; 3].map(|time| media(TagKind::Script, time, expected)));
     let Event::Media(tag) = &events[0] else { panic!() };
     let metadata = crate::media::flv::read_metadata(&tag.payload).expect("metadata");
     assert_eq!(metadata.width, Some(640));
