@@ -299,7 +299,7 @@ impl Session {
         stage + aggregate + self.reader.memory_bytes() + self.replies.memory_bytes()
     }
 
-    /// Payload bytes of input since the handshake, for a count of what came in.
+    /// Bytes of input since the handshake, chunk headers included, for a count of what came in.
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.reader.position()
