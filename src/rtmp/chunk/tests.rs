@@ -244,6 +244,10 @@ fn a_message_that_is_given_up_makes_way_for_the_next() {
     check_payloads(&video, &[(9, &[6; 300])]);
     let other_stream = begun(7).basic(0, 4).u24(9).u24(1).bytes(&[AUDIO, 2, 0, 0, 0]).bytes(b"x");
     check_payloads(&other_stream, &[(9, b"x")]);
+    // Of the same shape, but on another message stream.
+    let other_stream = begun(7).basic(0, 4).u24(9).u24(300).bytes(&[AUDIO, 2, 0, 0, 0]).bytes(&[6; 128]);
+    let other_stream = other_stream.basic(3, 4).bytes(&[6; 128]).basic(3, 4).bytes(&[6; 44]);
+    check_payloads(&other_stream, &[(9, &[6; 300])]);
 }
 
 #[test]

@@ -253,6 +253,33 @@ fn a_section_says_what_a_node_must_read() {
     assert_eq!(reads(&[video_tag(0, 0), audio_tag(0), key(0)]), [Carriage::H264, Carriage::Aac]);
     assert_eq!(reads(&[video_tag(0, 0), mp3, key(0)]), [Carriage::H264, Carriage::Mp3]);
     assert_eq!(reads(&[video_tag(0, 0), key(0)]), [Carriage::H264]);
+    // What FFmpeg must read is what the bodies are, whatever the configuration came in.
+    assert_eq!(
+        reads(&[video_tag(0, 0), audio_tag(0), enhanced(&sound(0)), enhanced(&key(0))]),
+        [Carriage::EnhancedH264, Carriage::EnhancedAac]
+    );
+}
+
+/// The same picture or sound in a body of Enhanced RTMP.
+fn enhanced(tag: &Tag) -> Tag {
+    let (name, first) = match tag.kind {
+        TagKind::Video => (b"avc1", tag.payload[0] & 0x70 | 0x81),
+        TagKind::Audio | TagKind::Script => (b"mp4a", 0x91),
+    };
+    Tag { payload: [&[first], &name[..], &tag.payload[2..]].concat().into(), ..tag.clone() }
+}
+
+#[test]
+fn bodies_that_become_enhanced_begin_a_section_of_their_own() {
+    check(&[
+        (video_tag(0, 0), ""),
+        (audio_tag(0), ""),
+        (key(0), "S0+ K0"),
+        (enhanced(&picture(40)), "-"),
+        (enhanced(&key(80)), "S80+ K80"),
+        (enhanced(&sound(90)), ""),
+        (enhanced(&key(120)), "S120+ K120 A90"),
+    ]);
 }
 
 #[test]
@@ -313,6 +340,22 @@ fn a_track_beside_the_main_one_that_cannot_be_read_is_passed_over() {
     assert_eq!(take.other_tracks().0.len(), 1);
     let main = vec![share(0, b"vvc1", &unreadable)];
     assert!(take.handle_shares(TrackKind::Video, main, 0, now).is_err());
+}
+
+#[test]
+fn a_followed_track_that_cannot_be_read_any_more_ends_the_take_whatever_its_number() {
+    let now = crate::base::clock::now();
+    let mut take = take();
+    let mut give = |body: &Bytes| take.handle_shares(TrackKind::Video, vec![share(2, b"avc1", body)], 0, now);
+    assert_eq!(give(&video_tag(0, 0).payload), Ok(()));
+    assert!(give(&Bytes::from_static(b"\x12\0\0")).is_err());
+}
+
+#[test]
+fn a_picture_shown_far_from_its_decoding_is_damaged() {
+    let shown_after = |offset| tag(TagKind::Video, 40, picture_body(offset, b"\x41"));
+    let damaged = [(shown_after(10_001), "-"), (shown_after(-1_001), "-"), (shown_after(10_000), "P40")];
+    check(&[[(video_tag(0, 0), ""), (audio_tag(0), ""), (key(0), "S0+ K0")], damaged].concat());
 }
 
 #[test]

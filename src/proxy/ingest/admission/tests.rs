@@ -117,6 +117,9 @@ fn what_a_connection_uses_is_shown_where_it_is_limited() {
     let limits = admission.stats(now).limits;
     assert_eq!((limits.max_bitrate.now, limits.max_message_size.now), (Some(5), Some(6)));
     assert_eq!((limits.max_unproved_memory.now, limits.max_unproved_memory.highest), (Some(0), Some(7)));
+    admission.leave(id, now);
+    let highest = admission.stats(now).limits;
+    assert_eq!((highest.max_bitrate.highest, highest.max_message_size.highest), (Some(5), Some(6)));
     // What is not measured is not made up.
     assert_eq!((limits.max_chunk_streams.now, limits.max_chunk_streams.highest), (None, None));
     admission.hit(Limit::ChunkStreams);
