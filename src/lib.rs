@@ -51,7 +51,8 @@
 //!   *which node can read a source*: [`placement::demand`]
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
-
+//! * *what a stranger may cost, and who is let in*: `proxy::ingest::limits`, `proxy::ingest::admission`
+//! * *which of several tracks is taken*: `stream::take::selection`; *which FFmpeg reads a codec*: [`ffmpeg::capability`]
 //!
 //! # What experience changed in the design
 //!

@@ -30,7 +30,7 @@ const RESERVE_STEP: usize = 64 * 1024;
 /// Bounds of a [`Reader`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Chunk streams at once; one costs 56 bytes. More are an error.
+    /// Chunk streams at once; one costs less than 64 bytes. More are an error.
     pub max_chunk_streams: usize,
     /// Announced lengths of all unfinished messages together. More is an error.
     pub max_unfinished_bytes: usize,

@@ -108,12 +108,11 @@ fn a_time_limit_shows_the_oldest_now_and_the_longest_ever() {
 fn what_a_connection_uses_is_shown_where_it_is_limited() {
     let (mut admission, now, id) = (Admission::new(bounds()), clock::now(), PublisherId(1));
     admission.admit(id, ip("10.0.0.1"), now).expect("there is room");
-    let used = Use { bitrate: 5, message_bytes: 6, memory_bytes: 7 };
-    admission.report(id, used, None);
+    admission.report(id, Use { bitrate: 50, message_bytes: 60, memory_bytes: 7 }, None);
     let limits = admission.stats(now).limits;
     assert_eq!((limits.max_unproved_memory.now, limits.max_bitrate.now), (Some(7), Some(0)));
     admission.enter(id, Phase::Publishing, now);
-    admission.report(id, used, Some(now));
+    admission.report(id, Use { bitrate: 5, message_bytes: 6, memory_bytes: 70 }, Some(now));
     let limits = admission.stats(now).limits;
     assert_eq!((limits.max_bitrate.now, limits.max_message_size.now), (Some(5), Some(6)));
     assert_eq!((limits.max_unproved_memory.now, limits.max_unproved_memory.highest), (Some(0), Some(7)));

@@ -102,6 +102,17 @@ fn a_window_of_0_changes_nothing() {
 }
 
 #[test]
+fn a_window_of_a_byte_is_kept_at_its_least() {
+    let mut client = Client::publishing();
+    client.send(2, &Message::number(message::WINDOW_ACKNOWLEDGEMENT_SIZE, 1));
+    client.set_chunk_size(60_000);
+    (0..5).for_each(|time| client.media(VIDEO, time, &[1; 10_000]));
+    let (_, output) = run_publishing(&client);
+    let acknowledged = messages(&output).iter().filter(|m| m.type_id == message::ACKNOWLEDGEMENT).count();
+    assert_eq!(acknowledged, 50_000 / MIN_WINDOW_BYTES as usize);
+}
+
+#[test]
 fn a_chunk_size_of_0_ends_the_session() {
     let mut client = Client::publishing();
     client.send(2, &Message::number(message::SET_CHUNK_SIZE, 0));

@@ -94,6 +94,18 @@ fn after_a_long_step_a_jump_goes_on_a_second_later() {
 }
 
 #[test]
+fn a_random_access_point_is_shown_after_all_that_came_before() {
+    let mut clock = TakeClock::new(at(1_000));
+    let mut shown =
+        |timestamp_ms, offset, random_access| clock.place_video(timestamp_ms, at(offset), random_access).1;
+    assert_eq!(shown(0, 80, false), at(1_080));
+    // 40 ms too early, and one picture after that; what follows moves along.
+    assert_eq!(shown(40, 0, true), at(1_040 + 40 + 33));
+    assert_eq!(shown(80, 0, false), at(1_080 + 40 + 33));
+    assert_eq!(shown(120, 0, true), at(1_120 + 40 + 33), "nothing is shown later than that");
+}
+
+#[test]
 fn a_take_ends_after_its_last_access_unit() {
     let now = crate::base::clock::now();
     let mut take = Take::new(PublisherId(1), at(1_000));
