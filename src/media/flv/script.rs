@@ -1,8 +1,8 @@
 //! `onMetaData`: what a sender says of itself (FLV 10.1 E.4.4, E.5; AMF 0 of 2007).
 //!
 //! Encoders get it wrong: it comes before the stream, and OBS rounds, hardware guesses. So little is decided by it: whether
-//! to wait for audio at the start, and where very long GOPs are cut. And nothing here is an error: what cannot be read is left out. Properties at the top of the object are read, nested
-//! ones are stepped over, to a bounded depth.
+//! to wait for audio at the start, and where very long GOPs are cut. And nothing here is an error: what cannot be read is
+//! left out. Properties at the top of the object are read, nested ones are stepped over, to a bounded depth.
 
 use crate::base::units::Bitrate;
 use crate::media::amf0::{Item, Reader};
