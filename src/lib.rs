@@ -47,11 +47,10 @@
 //! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:
 //!   [`media::track`] names it, [`media::flv`] recognises it, [`media::video`] or [`media::audio`] reads its configuration,
 //!   [`ffmpeg::capability`] says which FFmpeg reads it, [`media::fmp4`] boxes it
-//! * *what a stranger may cost*: [`rtmp::session::Limits`] for one connection, `proxy::ingest::limits` for all of them;
-//!   *which node can read a source*: [`placement::demand`]
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
-//! * *what a stranger may cost, and who is let in*: `proxy::ingest::limits`, `proxy::ingest::admission`
+//! * *what a stranger may cost, and who is let in*: [`rtmp::session::Limits`] for one connection, `proxy::ingest::limits` and
+//!   `proxy::ingest::admission` for all of them
 //! * *which of several tracks is taken*: `stream::take::selection`; *which FFmpeg reads a codec*: [`ffmpeg::capability`]
 //!
 //! # What experience changed in the design
