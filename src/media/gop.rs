@@ -10,12 +10,19 @@ use super::access_unit::AccessUnit;
 use super::time::Ticks;
 use super::track::TrackKind;
 
+/// What an access unit costs beside its payload, in bytes, rounded up: its entry in a deque that may be half empty, and what
+/// the allocator and [`bytes::Bytes`] add to a payload. A sender of pictures of one byte would otherwise have twenty times
+/// the bound.
+pub const UNIT_BYTES: usize = 128;
+/// What a GOP costs beside its access units, likewise.
+pub const GOP_BYTES: usize = 384;
+
 /// How much a log may hold. Over either bound the oldest access units leave first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GopLogLimits {
     /// Distance from the first to the last decode time.
     pub max_duration: Ticks,
-    /// Sum of all payloads, in bytes.
+    /// Memory of all GOPs, in bytes: payloads, with [`UNIT_BYTES`] for each and [`GOP_BYTES`] for each GOP.
     pub max_bytes: usize,
 }
 
@@ -130,8 +137,9 @@ impl GopLog {
         let Some(gop) = self.gops.back_mut().filter(|gop| gop.section == section) else {
             return Appended::Undecodable;
         };
-        gop.bytes += unit.payload.len();
-        self.bytes += unit.payload.len();
+        let bytes = cost(&unit);
+        gop.bytes += bytes;
+        self.bytes += bytes;
         if unit.track == TrackKind::Audio {
             gop.last_audio = gop.last_audio.max(Some(unit.presentation_time));
         }
@@ -149,9 +157,10 @@ impl GopLog {
             position,
             units: VecDeque::new(),
             truncated: 0,
-            bytes: 0,
+            bytes: GOP_BYTES,
             last_audio: None,
         });
+        self.bytes += GOP_BYTES;
     }
 
     fn hold_bounds(&mut self) {
@@ -177,8 +186,9 @@ impl GopLog {
         let Some(gop) = self.gops.front_mut().filter(|gop| gop.units.len() > 1) else { return false };
         if let Some(unit) = gop.units.pop_front() {
             gop.truncated += 1;
-            gop.bytes -= unit.payload.len();
-            self.bytes -= unit.payload.len();
+            let bytes = cost(&unit);
+            gop.bytes -= bytes;
+            self.bytes -= bytes;
         }
         true
     }
@@ -255,7 +265,7 @@ impl GopLog {
         self.gops.is_empty()
     }
 
-    /// Sum of all payloads held, in bytes.
+    /// Memory held, in bytes, as [`GopLogLimits::max_bytes`] counts it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -271,6 +281,10 @@ impl GopLog {
             _ => Ticks::ZERO,
         }
     }
+}
+
+fn cost(unit: &AccessUnit) -> usize {
+    unit.payload.len() + UNIT_BYTES
 }
 
 #[cfg(test)]

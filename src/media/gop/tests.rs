@@ -30,6 +30,11 @@ fn log(max_millis: i64, max_bytes: usize) -> GopLog {
     GopLog::new(GopLogLimits { max_duration: Ticks::from_millis(max_millis), max_bytes })
 }
 
+/// What GOPs of so many access units with these payloads cost.
+fn cost(gops: usize, units: usize, payload_bytes: usize) -> usize {
+    gops * GOP_BYTES + units * UNIT_BYTES + payload_bytes
+}
+
 fn millis(read: Read<'_>) -> Option<i64> {
     match read {
         Read::Unit(unit) => Some(unit.decode_time.as_millis()),
@@ -39,12 +44,12 @@ fn millis(read: Read<'_>) -> Option<i64> {
 
 #[test]
 fn nothing_is_kept_before_the_first_random_access_point() {
-    let mut log = log(1000, 1000);
+    let mut log = log(1000, 10_000);
     assert_eq!(log.append(delta(0), A), Appended::Undecodable);
     assert_eq!(log.append(sound(0), A), Appended::Undecodable);
     assert_eq!(log.append(key(10), A), Appended::Kept);
     assert_eq!(log.append(sound(20), A), Appended::Kept);
-    assert_eq!((log.len(), log.bytes()), (1, 105));
+    assert_eq!((log.len(), log.bytes()), (1, cost(1, 2, 105)));
     assert_eq!(log.append(sound(20), B), Appended::Undecodable, "another section has no GOP yet");
 }
 
@@ -65,12 +70,12 @@ fn a_reader_gets_everything_once_and_stops_at_the_section() {
 
 #[test]
 fn over_the_bound_whole_gops_leave_and_a_late_reader_is_told() {
-    let mut log = log(10_000, 250);
+    let mut log = log(10_000, cost(2, 2, 250));
     let mut late = log.cursor_at(0);
     for time in [0, 10, 20] {
         log.append(key(time), A);
     }
-    assert_eq!((log.len(), log.bytes()), (2, 200));
+    assert_eq!((log.len(), log.bytes()), (2, cost(2, 2, 200)));
     assert_eq!(log.read(&mut late), Read::FellOff);
     let mut there = log.cursor_at(1);
     assert_eq!(millis(log.read(&mut there)), Some(10));
@@ -96,7 +101,7 @@ fn a_gop_longer_than_the_log_is_cut_at_the_front_and_an_up_to_date_reader_goes_o
 fn the_newest_unit_stays_even_if_it_alone_is_over_the_bound() {
     let mut log = log(100, 50);
     log.append(key(0), A);
-    assert_eq!((log.len(), log.bytes()), (1, 100));
+    assert_eq!((log.len(), log.bytes()), (1, cost(1, 1, 100)));
 }
 
 #[test]
@@ -109,14 +114,31 @@ fn release_lets_go_of_what_is_done_but_never_of_the_newest() {
     assert_eq!(log.gops().map(Gop::number).collect::<Vec<_>>(), [1, 2]);
     log.release_before(9);
     assert_eq!(log.gops().map(Gop::number).collect::<Vec<_>>(), [2]);
-    assert_eq!(log.bytes(), 100);
+    assert_eq!(log.bytes(), cost(1, 1, 100));
+}
+
+/// Whose clock stands still is bounded by bytes alone.
+#[test]
+fn small_payloads_cost_what_their_access_units_take() {
+    let mut log = log(10_000, 100_000);
+    log.append(key(0), A);
+    for _ in 0..100_000 {
+        log.append(unit(TrackKind::Video, 0, false, 1), A);
+    }
+    assert!(log.bytes() <= 100_000);
+    let held = log.gops().map(|gop| gop.units.len()).sum::<usize>();
+    assert!(held <= 100_000 / size_of::<AccessUnit>(), "{held}");
+    for _ in 0..1_000 {
+        log.append(unit(TrackKind::Video, 0, true, 1), A);
+    }
+    assert!(log.len() <= 100_000 / (size_of::<Gop>() + size_of::<AccessUnit>()), "{}", log.len());
 }
 
 proptest! {
     /// A reader that keeps up sees every unit that the log kept, in order, whatever is released behind it.
     #[test]
     fn a_reader_that_keeps_up_misses_nothing(kinds in prop::collection::vec(0u8..4, 1..200)) {
-        let mut log = log(300, 2_000);
+        let mut log = log(300, 9_000);
         let mut cursor = log.cursor_at(0);
         let (mut kept, mut read) = (Vec::new(), Vec::new());
         for (at, kind) in kinds.into_iter().enumerate() {
@@ -126,7 +148,7 @@ proptest! {
                 kept.push(time);
             }
             read.extend(std::iter::from_fn(|| millis(log.read(&mut cursor))));
-            prop_assert!(log.bytes() <= 2_000 && log.duration() <= Ticks::from_millis(300));
+            prop_assert!(log.bytes() <= 9_000 && log.duration() <= Ticks::from_millis(300));
             if kind == 3 {
                 log.release_before(cursor.gop);
             }
