@@ -38,6 +38,10 @@ pub const MAX_HELD: usize = 1024;
 pub const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// The most audio access units kept from before a section's random access point; the oldest leave first.
 pub const MAX_EARLY_AUDIO: usize = 128;
+/// The most payload bytes of these, unless a single one is longer; likewise. It is 128 access units of lossless stereo.
+pub const MAX_EARLY_AUDIO_BYTES: usize = 4 * 1024 * 1024;
+/// The longest metadata or decoder configuration. Each section keeps its own, and encoders send under 2 KiB.
+pub const MAX_PREAMBLE_BYTES: usize = 64 * 1024;
 /// A picture shown outside of this, counted from its decoding, is damaged: H.264 reorders at most 16 pictures.
 const COMPOSITION_OFFSETS_MS: std::ops::RangeInclusive<i32> = -1_000..=10_000;
 
@@ -53,6 +57,9 @@ pub enum TakeError {
     /// The audio configuration is malformed.
     #[error("the audio configuration cannot be read: {0}")]
     Audio(#[from] AudioError),
+    /// A configuration of either that is longer than any.
+    #[error("a codec configuration has {0} bytes, more than {MAX_PREAMBLE_BYTES}")]
+    LongConfiguration(usize),
 }
 
 impl TakeError {
@@ -61,7 +68,7 @@ impl TakeError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Codec(_) => Reason::UnsupportedCodec,
-            Self::Video(_) | Self::Audio(_) => Reason::InputUnreadable,
+            Self::Video(_) | Self::Audio(_) | Self::LongConfiguration(_) => Reason::InputUnreadable,
         }
     }
 }
@@ -145,6 +152,7 @@ pub struct Take {
     held: Vec<AccessUnit>,
     held_bytes: usize,
     early_audio: VecDeque<AccessUnit>,
+    early_audio_bytes: usize,
     events: VecDeque<TakeEvent>,
 }
 
@@ -165,6 +173,7 @@ impl Take {
             held: Vec::new(),
             held_bytes: 0,
             early_audio: VecDeque::new(),
+            early_audio_bytes: 0,
             events: VecDeque::new(),
         }
     }
@@ -233,7 +242,9 @@ impl Take {
         }
         match tag.kind {
             TagKind::Script => {
-                if let Some(metadata) = flv::read_metadata(&tag.payload) {
+                // Nothing depends on it: a section can begin without.
+                let bearable = tag.payload.len() <= MAX_PREAMBLE_BYTES;
+                if let Some(metadata) = bearable.then(|| flv::read_metadata(&tag.payload)).flatten() {
                     self.metadata = metadata;
                     self.preamble.metadata = Some(tag.payload.clone());
                 }
@@ -249,6 +260,7 @@ impl Take {
         self.events.clear();
         self.held.clear();
         self.early_audio.clear();
+        (self.held_bytes, self.early_audio_bytes) = (0, 0);
     }
 
     /// What is held was coded with the configuration that is there now, before another one comes.
@@ -308,12 +320,18 @@ impl Take {
             Gate::Open { stale: false } => self.events.push_back(TakeEvent::Unit(unit)),
             Gate::Probing(_) => self.hold(unit),
             // The configuration may have changed for this very track: it belongs to the next section.
-            Gate::Closed { .. } | Gate::Open { stale: true } => {
-                if self.early_audio.len() == MAX_EARLY_AUDIO {
-                    self.early_audio.pop_front();
-                }
-                self.early_audio.push_back(unit);
-            }
+            Gate::Closed { .. } | Gate::Open { stale: true } => self.keep_early(unit),
+        }
+    }
+
+    fn keep_early(&mut self, unit: AccessUnit) {
+        self.early_audio_bytes += unit.payload.len();
+        self.early_audio.push_back(unit);
+        while self.early_audio.len() > MAX_EARLY_AUDIO
+            || (self.early_audio.len() > 1 && self.early_audio_bytes > MAX_EARLY_AUDIO_BYTES)
+        {
+            let oldest = self.early_audio.pop_front();
+            self.early_audio_bytes -= oldest.map_or(0, |oldest| oldest.payload.len());
         }
     }
 
@@ -340,7 +358,7 @@ impl Take {
         self.events.extend(held.next().map(TakeEvent::Unit));
         self.events.extend(self.early_audio.drain(..).map(TakeEvent::Unit));
         self.events.extend(held.map(TakeEvent::Unit));
-        self.held_bytes = 0;
+        (self.held_bytes, self.early_audio_bytes) = (0, 0);
         self.gate = Gate::Open { stale: false };
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::selection::OtherTrack;
-use super::{COMPOSITION_OFFSETS_MS, Take, TakeError, TakeEvent, tolerate};
+use super::{COMPOSITION_OFFSETS_MS, MAX_PREAMBLE_BYTES, Take, TakeError, TakeEvent, tolerate};
 use crate::media::access_unit::AccessUnit;
 use crate::media::audio;
 use crate::media::flv::{self, AudioBody, Tag, TrackBody, Tracks, VideoBody};
@@ -88,6 +88,7 @@ impl Take {
         match tolerate(flv::read_video(arrival.body))? {
             Some(VideoBody::Configuration { codec, record }) => {
                 if self.preamble.video.as_ref() != Some(arrival.body) {
+                    check_length(arrival.body)?;
                     let video = video::read_configuration(codec, record)?;
                     self.selection.follow(TrackKind::Video, arrival.number);
                     self.configure_video(video, arrival.body.clone());
@@ -151,6 +152,7 @@ impl Take {
         match tolerate(flv::read_audio(arrival.body))? {
             Some(AudioBody::Configuration { codec, record }) => {
                 if self.preamble.audio.as_ref() != Some(arrival.body) {
+                    check_length(arrival.body)?;
                     let audio = audio::read_configuration(codec, record)?;
                     self.selection.follow(TrackKind::Audio, arrival.number);
                     self.configure_audio(audio, Some(arrival.body.clone()));
@@ -199,6 +201,11 @@ impl Take {
         self.preamble.audio = record;
         self.mark_stale();
     }
+}
+
+fn check_length(configuration: &[u8]) -> Result<(), TakeError> {
+    let length = configuration.len();
+    if length > MAX_PREAMBLE_BYTES { Err(TakeError::LongConfiguration(length)) } else { Ok(()) }
 }
 
 /// The codec of a body that has a track to itself, as Enhanced RTMP v2 writes it; `None` where nothing is coded in it.

@@ -145,6 +145,47 @@ fn early_audio_is_bounded_and_the_oldest_leaves() {
 }
 
 #[test]
+fn long_early_audio_is_bounded_by_its_bytes_too() {
+    let mut take = take();
+    let now = crate::base::clock::now();
+    take.handle_tag(&audio_tag(0), now).unwrap();
+    let long = |bytes: usize| tag(TagKind::Audio, 0, [b"\xaf\x01", &vec![0; bytes - 2][..]].concat());
+    let held = |take: &Take| {
+        let bytes = take.early_audio.iter().map(|unit| unit.payload.len()).sum::<usize>();
+        assert_eq!(bytes, take.early_audio_bytes);
+        (take.early_audio.len(), bytes)
+    };
+    for _ in 0..20 {
+        take.handle_tag(&long(1 << 20), now).unwrap();
+    }
+    assert_eq!(held(&take), (4, MAX_EARLY_AUDIO_BYTES));
+    take.handle_tag(&long(9 << 20), now).unwrap();
+    assert_eq!(held(&take), (1, 9 << 20), "the newest stays");
+    take.handle_tag(&sound(0), now).unwrap();
+    assert_eq!(held(&take), (1, 7));
+}
+
+#[test]
+fn what_each_section_keeps_is_short() {
+    let mut take = take();
+    let now = crate::base::clock::now();
+    let longer = |tag: &Tag, length: usize| Tag {
+        payload: [&tag.payload[..], &vec![0; length - tag.payload.len()][..]].concat().into(),
+        ..tag.clone()
+    };
+    take.handle_tag(&longer(&metadata(SILENT), MAX_PREAMBLE_BYTES + 1), now).unwrap();
+    assert_eq!(take.preamble.metadata, None);
+    take.handle_tag(&longer(&metadata(SILENT), MAX_PREAMBLE_BYTES), now).unwrap();
+    assert_eq!(take.preamble.metadata.as_ref().map(Bytes::len), Some(MAX_PREAMBLE_BYTES));
+    for configuration in [video_tag(0, 0), audio_tag(0)] {
+        let length = MAX_PREAMBLE_BYTES + 1;
+        let refused = take.handle_tag(&longer(&configuration, length), now);
+        assert_eq!(refused, Err(TakeError::LongConfiguration(length)));
+    }
+    assert_eq!((&take.preamble.video, &take.preamble.audio), (&None, &None));
+}
+
+#[test]
 fn a_changed_configuration_waits_for_the_next_random_access_point() {
     check(&[
         (video_tag(0, 0), ""),
