@@ -1,7 +1,8 @@
 //! The front doors: listeners, and a task for each publisher's connection.
 //!
 //! * [`listener`]: accepts, within its bounds.
-//! * [`rtmp`]: the loop of one connection; [`intake`], what its bytes amount to; [`transport`], where they come from.
+//! * [`rtmp`]: the loop of one connection; [`intake`], what its bytes amount to; [`transport`], where they come from;
+//!   [`rationed`], how much of that TLS is given of a stranger.
 //! * [`tls`]: the certificate of the RTMPS port.
 //! * [`auth`]: which tenant, and may it.
 //! * [`limits`]: every bound by its name; [`admission`]: who is in, and how near each bound is; [`bitrate`]: who sends too much.
@@ -14,7 +15,8 @@
 //! [`limits::MAX_UNPROVED_MEMORY_BYTES`]: reads of [`rtmp::UNPROVED_READ_BYTES`] (4 KiB), of which at most one is held;
 //! unfinished messages of [`limits::MAX_UNPROVED_MESSAGE_BYTES`] (12 KiB); the answers to one read, which end the connection
 //! beyond [`crate::rtmp::Limits::max_output_bytes`] (8 KiB and the last answer): eight bytes of `play` ask for 150; and with
-//! TLS a record and its text (34 KiB).
+//! TLS [`rationed::RATION_BYTES`] (32 KiB) in all, so as much of what was read and is not complete, whichever of these
+//! holds it.
 
 pub mod admission;
 pub mod auth;
@@ -23,6 +25,7 @@ pub mod intake;
 pub mod limits;
 pub mod listener;
 pub mod meter;
+pub mod rationed;
 pub mod rtmp;
 pub mod tls;
 pub mod transport;

@@ -1,6 +1,7 @@
 //! One RTMP connection: the loop around a session. It reads, gives what was read to the session, writes its answers, acts on
 //! its events, and hands media to the stream.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use super::bitrate::BitrateMeter;
 use super::intake::{Batch, Intake, Stop};
 use super::limits::{Limit, Phase};
 use super::meter::{Counted, Seat};
+use super::rationed::Rationed;
 use super::transport::{HangsUp, READ_BYTES, Transport};
 use super::{Door, auth};
 
@@ -117,6 +119,8 @@ pub async fn serve(
             Err(end) => {
                 if end.reason == Reason::HandshakeTimeout {
                     seat.hit(Limit::HandshakeTimeout);
+                } else if end.reason == Reason::LimitExceeded {
+                    seat.hit(Limit::UnprovedMemory);
                 }
                 return door.log_stranger(end.reason, &end.detail);
             }
@@ -138,16 +142,22 @@ async fn accept_tls(
     stop: &CancellationToken,
 ) -> Result<Transport, End> {
     tokio::select! {
-        accepted = tls.accept(socket) => match accepted {
+        accepted = tls.accept(Rationed::new(socket)) => match accepted {
             Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(End::broken(Reason::ProtocolViolation, format!("TLS: {error}")))
             }
-            Err(error) => Err(End::broken(Reason::ConnectionLost, error)),
+            Err(error) => Err(unread(error)),
         },
         () = clock::until(Some(deadline)) => Err(End::broken(Reason::HandshakeTimeout, "no TLS in time")),
         () = stop.cancelled() => Err(End::broken(Reason::Shutdown, STOPPING)),
     }
+}
+
+/// Nothing more can be read: the connection is broken, or a stranger's ration is used up.
+fn unread(error: io::Error) -> End {
+    let rationed = error.kind() == io::ErrorKind::QuotaExceeded;
+    End::broken(if rationed { Reason::LimitExceeded } else { Reason::ConnectionLost }, error)
 }
 
 impl Connection {
@@ -180,7 +190,7 @@ impl Connection {
             let handled = match received {
                 Ok((0, _)) => Err(End::broken(Reason::ConnectionLost, "end of file")),
                 Ok((bytes, batch)) => self.handle_batch(bytes, batch).await,
-                Err(error) => Err(End::broken(Reason::ConnectionLost, error)),
+                Err(error) => Err(self.unread(error)),
             };
             if let Err(end) = handled {
                 return end;
@@ -234,6 +244,14 @@ impl Connection {
         }
         self.report();
         Ok(())
+    }
+
+    fn unread(&self, error: io::Error) -> End {
+        let end = unread(error);
+        if end.reason == Reason::LimitExceeded {
+            self.seat.hit(Limit::UnprovedMemory);
+        }
+        end
     }
 
     fn failed(&self, error: &rtmp::Error) -> End {
@@ -316,6 +334,7 @@ impl Connection {
             largest_message_bytes: 0,
             reported: now,
         });
+        self.transport.lift_ration();
         self.enter(Phase::Publishing);
     }
 

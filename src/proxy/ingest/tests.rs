@@ -69,7 +69,7 @@ async fn a_door_is_as_it_was_configured() {
 #[tokio::test]
 async fn what_a_stranger_can_make_us_keep_is_within_its_bound() {
     let limits = door(&configuration()).await.limits;
-    let tls = 34 * 1024;
+    let tls = rationed::RATION_BYTES;
     let answers = limits.max_output_bytes + 1024;
     let sum = limits.max_message_bytes_unproved + rtmp::UNPROVED_READ_BYTES + answers + tls;
     assert!(sum <= limits::MAX_UNPROVED_MEMORY_BYTES, "{sum}");

@@ -2,7 +2,8 @@
 //!
 //! A connection that waits has no read buffer: it is lent one while something is there to be read, and gives it back
 //! before it waits again. TLS keeps buffers of its own (rustls): about 4 KiB while nothing comes, at most 16 KiB of a
-//! record that is not complete, and 16 KiB of plain text between two reads.
+//! record that is not complete, and 16 KiB of plain text between two reads. A handshake message that is not complete may
+//! be longer; before a key is proved [`super::rationed`] bounds it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use super::rationed::Rationed;
 
 /// Bytes read at once at most. A second of 6 Mbit/s is twelve reads; with a chunk size of 128 one read holds 500 chunks.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -41,7 +44,7 @@ pub enum Transport {
     /// TCP.
     Plain(TcpStream),
     /// TLS over TCP, its handshake done.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Rationed>>),
 }
 
 impl Transport {
@@ -95,10 +98,17 @@ impl Transport {
     pub fn acknowledge_now(&self) {
         let socket = match self {
             Self::Plain(socket) => socket,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.get_ref().0.socket(),
         };
         // A connection that is broken already is found by reading.
         let _ = socket.set_quickack(true);
+    }
+
+    /// A key is proved: what comes is no longer rationed.
+    pub fn lift_ration(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.get_mut().0.lift();
+        }
     }
 
     /// The version of TLS, for the log.

@@ -118,6 +118,22 @@ async fn a_tls_handshake_has_as_long_as_any_other() {
 }
 
 #[tokio::test]
+async fn a_hello_in_many_records_is_memory_of_a_stranger() {
+    let (files, _) = Files::new();
+    let house = files.house().await;
+    let mut hostile = TcpStream::connect(house.rtmps.expect("it is configured")).await.expect("it is open");
+    // A client's hello of 64 KiB begins, which rustls would keep until it is whole.
+    let mut hello = vec![0; 48 * 1024];
+    hello[..6].copy_from_slice(&[1, 0, 0xff, 0xf0, 3, 3]);
+    for part in hello.chunks(16 * 1024) {
+        hostile.write_all(&[22, 3, 1, 0x40, 0]).await.expect("it reads");
+        hostile.write_all(part).await.expect("it reads");
+    }
+    until(|| rtmp(&house).limits.max_unproved_memory.hits == 1).await;
+    until(|| rtmp(&house).connections == 0).await;
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_taken_up_while_the_port_is_open() {
     let (files, old) = Files::new();
     let house = files.house().await;
