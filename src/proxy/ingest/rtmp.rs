@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
-use crate::media::flv::Tag;
+use crate::media::flv::{Tag, TagKind};
 use crate::proxy::stream::registry::Published;
 use crate::proxy::stream::task::{PublisherClosed, PublisherInput};
 use crate::rtmp::{self, PublishRequest, Session};
@@ -353,6 +353,7 @@ impl Connection {
         let Some(publishing) = self.publishing.as_mut().filter(|_| !tags.is_empty()) else { return Ok(()) };
         let largest = tags.iter().map(|tag| tag.payload.len()).max().unwrap_or(0);
         publishing.largest_message_bytes = publishing.largest_message_bytes.max(largest);
+        let alive = tags.iter().any(|tag| tag.kind != TagKind::Script);
         let input = PublisherInput::Media { publisher: self.seat.id(), tags };
         let Published { inbox, close } = &mut publishing.stream;
         let sent = match inbox.try_send(input) {
@@ -364,9 +365,11 @@ impl Connection {
                 sent = inbox.send(input) => sent.map_err(|_| ended()),
             },
         };
-        // Only media shows that a publisher is alive: pings alone would hold a stream for ever.
-        publishing.last_media = clock::now();
-        self.deadline = publishing.last_media + self.door.bounds.idle_timeout;
+        // Only media shows that a publisher is alive: pings or script data alone would hold a stream for ever.
+        if alive {
+            publishing.last_media = clock::now();
+            self.deadline = publishing.last_media + self.door.bounds.idle_timeout;
+        }
         sent.map_err(End::from)
     }
 

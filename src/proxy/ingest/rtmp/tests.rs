@@ -94,6 +94,21 @@ async fn a_publisher_that_falls_silent_is_closed_and_may_come_back() {
 }
 
 #[tokio::test]
+async fn script_data_is_no_media() {
+    let house = House::open(|config| config.rtmp.idle_timeout = 2 * SHORT).await;
+    let mut encoder = Encoder::publish(house.rtmp, DEMO).await;
+    encoder.pictures(3).await;
+    let ended = || limits(&house).idle_timeout.hits == 1;
+    let until = clock::now() + 20 * SHORT;
+    while !ended() && clock::now() < until {
+        encoder.client.media(18, 0, b"\x02\0\x0aonTextData\x03\0\0\x09");
+        encoder.flush().await;
+        clock::until(Some(clock::now() + SHORT / 5)).await;
+    }
+    assert!(ended());
+}
+
+#[tokio::test]
 async fn a_publisher_that_sends_is_not_silent() {
     let house = House::open(|config| {
         config.rtmp.handshake_timeout = SHORT;
