@@ -279,6 +279,12 @@ impl Session {
         }
     }
 
+    /// Chunk streams that the peer has used so far; see [`Limits::max_chunk_streams`].
+    #[must_use]
+    pub fn chunk_streams(&self) -> usize {
+        self.reader.chunk_streams()
+    }
+
     /// Memory that this connection holds beyond the session's own size, in bytes: unfinished messages, what is remembered
     /// of each chunk stream, and answers that wait. Before publishing is accepted it stays below 64 KiB, also while a
     /// message is being read; after, and with no message under way, below 2 KiB.

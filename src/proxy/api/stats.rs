@@ -98,7 +98,7 @@ pub struct RtmpLimits {
     pub idle_timeout: Gauge,
     /// Bytes; now: the largest message that a present publisher has sent.
     pub max_message_size: Gauge,
-    /// Chunk streams of one connection; only hits are known.
+    /// Chunk streams of one connection.
     pub max_chunk_streams: Gauge,
     /// Bytes of one connection that has proved nothing; fixed.
     pub max_unproved_memory: Gauge,
@@ -111,10 +111,10 @@ pub struct RtmpLimits {
 pub struct Gauge {
     /// The limit.
     pub limit: u64,
-    /// The value now that is nearest to it; `null` where it is not known.
-    pub now: Option<u64>,
-    /// The highest since the start; `null` where it is not known.
-    pub highest: Option<u64>,
+    /// The value now that is nearest to it.
+    pub now: u64,
+    /// The highest since the start.
+    pub highest: u64,
     /// How many were refused or ended by it since the start.
     pub hits: u64,
 }

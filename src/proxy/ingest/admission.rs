@@ -43,6 +43,8 @@ pub struct Use {
     pub message_bytes: usize,
     /// Memory that it holds, in bytes.
     pub memory_bytes: usize,
+    /// Chunk streams that it has used.
+    pub chunk_streams: usize,
 }
 
 /// A connection that was let in.
@@ -120,6 +122,7 @@ impl Admission {
             seat.since = at;
             self.raise(Limit::IdleTimeout, millis(silence));
         }
+        self.raise(Limit::ChunkStreams, used.chunk_streams as u64);
         if proved {
             self.raise(Limit::Bitrate, used.bitrate);
             self.raise(Limit::MessageSize, used.message_bytes as u64);
@@ -185,29 +188,27 @@ impl Admission {
     fn gauge(&self, limit: Limit, now: Instant) -> Gauge {
         let Tally { highest, hits } = self.tallies[limit as usize];
         let current = self.now(limit, now);
-        let measured = limit != Limit::ChunkStreams;
-        let highest = measured.then(|| highest.max(current.unwrap_or(0)));
-        Gauge { limit: self.bounds.told(limit), now: current, highest, hits }
+        Gauge { limit: self.bounds.told(limit), now: current, highest: highest.max(current), hits }
     }
 
-    /// How near the connection is that is nearest to the limit. A session does not tell how many chunk streams it has.
-    fn now(&self, limit: Limit, now: Instant) -> Option<u64> {
+    /// How near the connection is that is nearest to the limit.
+    fn now(&self, limit: Limit, now: Instant) -> u64 {
         let most = |phase: Option<Phase>, of: &dyn Fn(&Seat) -> u64| {
             let seats = self.seats.values().filter(|seat| phase.is_none_or(|phase| seat.phase == phase));
-            Some(seats.map(of).max().unwrap_or(0))
+            seats.map(of).max().unwrap_or(0)
         };
         let age = |seat: &Seat| millis(now.saturating_duration_since(seat.since));
         match limit {
-            Limit::Connections => Some(self.seats.len() as u64),
-            Limit::ConnectionsPerAddress => Some(self.addresses.values().copied().max().unwrap_or(0) as u64),
+            Limit::Connections => self.seats.len() as u64,
+            Limit::ConnectionsPerAddress => self.addresses.values().copied().max().unwrap_or(0) as u64,
             Limit::HandshakeTimeout => most(Some(Phase::Handshaking), &age),
             Limit::PublishTimeout => most(Some(Phase::Asking), &age),
             Limit::IdleTimeout => most(Some(Phase::Publishing), &age),
             Limit::MessageSize => most(Some(Phase::Publishing), &|seat| seat.used.message_bytes as u64),
-            Limit::ChunkStreams => None,
+            Limit::ChunkStreams => most(None, &|seat| seat.used.chunk_streams as u64),
             Limit::UnprovedMemory => {
                 let unproved = self.seats.values().filter(|seat| seat.phase != Phase::Publishing);
-                Some(unproved.map(|seat| seat.used.memory_bytes as u64).max().unwrap_or(0))
+                unproved.map(|seat| seat.used.memory_bytes as u64).max().unwrap_or(0)
             }
             Limit::Bitrate => most(Some(Phase::Publishing), &|seat| seat.used.bitrate),
         }

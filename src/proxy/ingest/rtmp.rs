@@ -278,14 +278,16 @@ impl Connection {
             self.enter(Phase::Asking);
         }
         let memory_bytes = self.intake.memory_bytes();
+        let chunk_streams = self.intake.session.chunk_streams();
         let Some(publishing) = &mut self.publishing else {
             self.transport.acknowledge_now();
-            return self.seat.report(Use { memory_bytes, ..Use::default() }, None);
+            return self.seat.report(Use { memory_bytes, chunk_streams, ..Use::default() }, None);
         };
         if now.saturating_duration_since(publishing.reported) >= REPORT_INTERVAL {
             publishing.reported = now;
             let (bitrate, message_bytes) = (publishing.bitrate.bitrate(), publishing.largest_message_bytes);
-            self.seat.report(Use { bitrate, message_bytes, memory_bytes }, Some(publishing.last_media));
+            let used = Use { bitrate, message_bytes, memory_bytes, chunk_streams };
+            self.seat.report(used, Some(publishing.last_media));
         }
     }
 

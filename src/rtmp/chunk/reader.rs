@@ -154,6 +154,12 @@ impl Reader {
         }
     }
 
+    /// Chunk streams that there have been.
+    #[must_use]
+    pub fn chunk_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Memory that it holds: unfinished messages, and what is remembered of each chunk stream.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -36,11 +36,8 @@ fn a_newcomer_is_let_in_within_both_bounds() {
     assert_eq!((stats.connections, stats.addresses, stats.handshaking), (3, 2, 3));
     assert_eq!((stats.refused.max_connections, stats.refused.max_connections_per_address), (2, 1));
     let limits = stats.limits;
-    assert_eq!(limits.max_connections, Gauge { limit: 3, now: Some(3), highest: Some(3), hits: 2 });
-    assert_eq!(
-        limits.max_connections_per_address,
-        Gauge { limit: 2, now: Some(2), highest: Some(2), hits: 1 }
-    );
+    assert_eq!(limits.max_connections, Gauge { limit: 3, now: 3, highest: 3, hits: 2 });
+    assert_eq!(limits.max_connections_per_address, Gauge { limit: 2, now: 2, highest: 2, hits: 1 });
 }
 
 #[test]
@@ -87,8 +84,7 @@ fn a_time_limit_shows_the_oldest_now_and_the_longest_ever() {
     let (mut admission, start, id) = (Admission::new(bounds()), clock::now(), PublisherId(1));
     admission.admit(id, ip("10.0.0.1"), start).expect("there is room");
     let at = |millis: u32| start + MS * millis;
-    let check =
-        |gauge: Gauge, now, highest| assert_eq!((gauge.now, gauge.highest), (Some(now), Some(highest)));
+    let check = |gauge: Gauge, now, highest| assert_eq!((gauge.now, gauge.highest), (now, highest));
     check(admission.stats(at(40)).limits.handshake_timeout, 40, 40);
     admission.enter(id, Phase::Asking, at(50));
     check(admission.stats(at(70)).limits.handshake_timeout, 0, 50);
@@ -108,19 +104,18 @@ fn a_time_limit_shows_the_oldest_now_and_the_longest_ever() {
 fn what_a_connection_uses_is_shown_where_it_is_limited() {
     let (mut admission, now, id) = (Admission::new(bounds()), clock::now(), PublisherId(1));
     admission.admit(id, ip("10.0.0.1"), now).expect("there is room");
-    admission.report(id, Use { bitrate: 50, message_bytes: 60, memory_bytes: 7 }, None);
+    admission.report(id, Use { bitrate: 50, message_bytes: 60, memory_bytes: 7, chunk_streams: 3 }, None);
     let limits = admission.stats(now).limits;
-    assert_eq!((limits.max_unproved_memory.now, limits.max_bitrate.now), (Some(7), Some(0)));
+    assert_eq!((limits.max_unproved_memory.now, limits.max_bitrate.now), (7, 0));
     admission.enter(id, Phase::Publishing, now);
-    admission.report(id, Use { bitrate: 5, message_bytes: 6, memory_bytes: 70 }, Some(now));
+    admission.report(id, Use { bitrate: 5, message_bytes: 6, memory_bytes: 70, chunk_streams: 2 }, Some(now));
     let limits = admission.stats(now).limits;
-    assert_eq!((limits.max_bitrate.now, limits.max_message_size.now), (Some(5), Some(6)));
-    assert_eq!((limits.max_unproved_memory.now, limits.max_unproved_memory.highest), (Some(0), Some(7)));
+    assert_eq!((limits.max_bitrate.now, limits.max_message_size.now), (5, 6));
+    assert_eq!((limits.max_unproved_memory.now, limits.max_unproved_memory.highest), (0, 7));
     admission.leave(id, now);
     let highest = admission.stats(now).limits;
-    assert_eq!((highest.max_bitrate.highest, highest.max_message_size.highest), (Some(5), Some(6)));
-    // What is not measured is not made up.
-    assert_eq!((limits.max_chunk_streams.now, limits.max_chunk_streams.highest), (None, None));
+    assert_eq!((highest.max_bitrate.highest, highest.max_message_size.highest), (5, 6));
+    assert_eq!((limits.max_chunk_streams.now, limits.max_chunk_streams.highest), (2, 3));
     admission.hit(Limit::ChunkStreams);
     assert_eq!(admission.stats(now).limits.max_chunk_streams.hits, 1);
 }
@@ -130,6 +125,6 @@ fn a_report_of_someone_who_has_left_is_not_heard() {
     let (mut admission, now) = (Admission::new(bounds()), clock::now());
     admission.report(PublisherId(9), Use { bitrate: 5, ..Use::default() }, Some(now));
     admission.enter(PublisherId(9), Phase::Publishing, now);
-    assert_eq!(admission.stats(now).limits.max_bitrate.highest, Some(0));
+    assert_eq!(admission.stats(now).limits.max_bitrate.highest, 0);
     assert_eq!(admission.stats(now).publishing, 0);
 }
