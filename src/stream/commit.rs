@@ -5,7 +5,7 @@
 //! because an attempt's output only moves forward: what it skipped it will never bring. The [`Ledger`] says whether that
 //! gap is loss, damage, or nothing at all (a gap of the source itself).
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::media::time::Ticks;
 use crate::media::track::AudioConfiguration;
@@ -160,11 +160,16 @@ impl AudioCommit {
 /// half an hour without any output.
 pub const MAX_PENDING: usize = 65_536;
 
+/// How many pictures of later presentation come before one, mostly: H.264 and HEVC reorder no more.
+const MAX_REORDERED: usize = 16;
+/// Capacity that a ledger keeps however little is pending: some half a minute.
+const KEPT_CAPACITY: usize = 1024;
+
 /// Which accepted pictures have not come out yet, and what became of those that never will.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    pending: BTreeMap<Ticks, u32>,
-    count: usize,
+    /// Presentation times, ascending. They come nearly so: pictures are reordered by a few places only.
+    pending: VecDeque<Ticks>,
     accepted: u64,
     lost: u64,
     undecodable: u64,
@@ -174,13 +179,15 @@ impl Ledger {
     /// A picture was accepted from the publisher.
     pub fn accept(&mut self, presentation_time: Ticks) {
         self.accepted += 1;
-        *self.pending.entry(presentation_time).or_default() += 1;
-        self.count += 1;
-        if self.count > MAX_PENDING
-            && let Some((_, oldest)) = self.pending.pop_first()
-        {
-            self.lost += u64::from(oldest);
-            self.count -= oldest as usize;
+        let mut newest = self.pending.iter().rev().take(MAX_REORDERED + 1);
+        let at = match newest.position(|&time| time <= presentation_time) {
+            Some(later) => self.pending.len() - later,
+            None => self.pending.partition_point(|&time| time <= presentation_time),
+        };
+        self.pending.insert(at, presentation_time);
+        if self.pending.len() > MAX_PENDING {
+            self.pending.pop_front();
+            self.lost += 1;
         }
     }
 
@@ -201,12 +208,18 @@ impl Ledger {
         self.lost += self.take_before(end);
     }
 
+    /// Forgets what is before `end`, and says how many pictures that were. Mostly there is nothing: it is called with each
+    /// access unit.
     fn take_before(&mut self, end: Ticks) -> u64 {
-        let rest = self.pending.split_off(&end);
-        let taken = std::mem::replace(&mut self.pending, rest);
-        let count: u64 = taken.into_values().map(u64::from).sum();
-        self.count = self.count.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
-        count
+        if self.pending.front().is_none_or(|&first| first >= end) {
+            return 0;
+        }
+        let count = self.pending.partition_point(|&time| time < end);
+        self.pending.drain(..count);
+        if self.pending.capacity() > KEPT_CAPACITY.max(4 * self.pending.len()) {
+            self.pending.shrink_to(KEPT_CAPACITY);
+        }
+        count as u64
     }
 
     /// Pictures accepted so far.
@@ -230,7 +243,7 @@ impl Ledger {
     /// Pictures that have not come out yet.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.count
+        self.pending.len()
     }
 }
 

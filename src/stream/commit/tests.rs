@@ -125,6 +125,20 @@ fn the_ledger_is_bounded() {
 }
 
 proptest! {
+    /// Times in any order, equal ones among them: what is before an end leaves, and nothing else.
+    #[test]
+    fn the_ledger_counts_what_is_before(times in prop::collection::vec(0i64..200, 0..300), ends in prop::collection::vec(0i64..250, 1..5)) {
+        let mut ledger = Ledger::default();
+        let mut expected = times.clone();
+        times.iter().for_each(|&at| ledger.accept(Ticks(at)));
+        for end in ends {
+            ledger.give_up(Ticks(end));
+            expected.retain(|&at| at >= end);
+            prop_assert_eq!(ledger.pending(), expected.len());
+            prop_assert_eq!(ledger.lost(), (times.len() - expected.len()) as u64);
+        }
+    }
+
     /// Whatever is offered, in whatever order: committed spans never overlap, and every picture is accounted for.
     #[test]
     fn committed_spans_never_overlap(offers in prop::collection::vec((0i64..100, 1i64..5), 0..100)) {
