@@ -8,24 +8,39 @@ use super::Over;
 use crate::proxy::fleet::LeaseEvent;
 use crate::proxy::fleet::outbox::Outbox;
 use crate::proxy::fleet::output_guard::OutputGuard;
+use crate::stream::attempt::{WINDOW_BYTES, WINDOW_INPUTS};
 use crate::wire::codec::{self, Message};
 use crate::wire::message::{AttemptSpec, LeaseInput, LeaseOutput};
 
 /// Room that is kept free in the receive buffer.
 const READ_BYTES: usize = 64 * 1024;
+/// So many inputs, or bytes of them, are written before the stream is told: it is woken for it. They are a small part of its
+/// window, so it never waits for what has been written and not been told.
+const TOLD_INPUTS: usize = WINDOW_INPUTS / 8;
+/// See [`TOLD_INPUTS`].
+const TOLD_BYTES: usize = WINDOW_BYTES / 8;
 
 /// From the stream to the node.
 pub(super) struct Sending {
     /// `None` once writing has failed. Reading goes on: the node's last words may have come before it closed.
     writer: Option<OwnedWriteHalf>,
     outbox: Outbox,
-    /// Inputs written and not reported yet.
+    /// Inputs written and not reported yet, and their bytes.
     inputs_written: usize,
+    bytes_written: usize,
+    /// Whether the end of input was pushed: what is written from then on is told at once, as nothing follows it.
+    ended: bool,
 }
 
 impl Sending {
     pub(super) fn new(writer: OwnedWriteHalf) -> Self {
-        Self { writer: Some(writer), outbox: Outbox::default(), inputs_written: 0 }
+        Self {
+            writer: Some(writer),
+            outbox: Outbox::default(),
+            inputs_written: 0,
+            bytes_written: 0,
+            ended: false,
+        }
     }
 
     /// How many inputs may be pushed now.
@@ -39,6 +54,7 @@ impl Sending {
     /// [`Over::Unwritable`] when the node would refuse it.
     pub(super) fn push(&mut self, input: &LeaseInput) -> Result<(), Over> {
         self.outbox.push(input.encode().map_err(Over::Unwritable)?);
+        self.ended |= matches!(input, LeaseInput::EndOfInput);
         Ok(())
     }
 
@@ -52,8 +68,10 @@ impl Sending {
         let before = self.outbox.bytes();
         match self.outbox.write_to(writer).await {
             Ok(frames) => {
+                let bytes = before - self.outbox.bytes();
                 self.inputs_written += frames;
-                (before - self.outbox.bytes()) as u64
+                self.bytes_written += bytes;
+                bytes as u64
             }
             Err(_) => {
                 // The read side says more about it, soon.
@@ -65,13 +83,17 @@ impl Sending {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.inputs_written > 0
+        let enough = self.inputs_written >= TOLD_INPUTS || self.bytes_written >= TOLD_BYTES;
+        enough || (self.ended && self.inputs_written > 0)
     }
 
     /// All that was written since the last time, in one event.
     pub(super) fn take_news(&mut self) -> Option<LeaseEvent> {
-        let inputs = std::mem::take(&mut self.inputs_written);
-        (inputs > 0).then_some(LeaseEvent::Written { inputs })
+        if !self.has_news() {
+            return None;
+        }
+        self.bytes_written = 0;
+        Some(LeaseEvent::Written { inputs: std::mem::take(&mut self.inputs_written) })
     }
 }
 
