@@ -143,6 +143,11 @@ impl StreamTask {
 impl Running {
     async fn run(&mut self, stop: CancellationToken) -> Reason {
         let mut stopping = false;
+        // Moved back only when it has run out: deadlines move with nearly every input.
+        let mut armed = self.next_deadline();
+        let timer = tokio::time::sleep_until(armed.into());
+        let stopped = stop.cancelled();
+        tokio::pin!(timer, stopped);
         loop {
             self.carry_out();
             self.publish();
@@ -150,11 +155,20 @@ impl Running {
                 return reason;
             }
             let deadline = self.next_deadline();
+            if deadline < armed || timer.is_elapsed() {
+                armed = deadline;
+                timer.as_mut().reset(armed.into());
+            }
             tokio::select! {
                 (attempt, event) = self.task.leases.next_event() => self.handle_lease(attempt, event),
                 Some(input) = self.task.inbox.recv() => self.handle_publisher(input),
-                () = clock::until(Some(deadline)) => self.task.stream.handle_deadline(clock::now()),
-                () = stop.cancelled(), if !stopping => {
+                () = &mut timer => {
+                    let now = clock::now();
+                    if now >= deadline {
+                        self.task.stream.handle_deadline(now);
+                    }
+                }
+                () = &mut stopped, if !stopping => {
                     stopping = true;
                     self.task.stream.handle_end(Reason::Shutdown, clock::now());
                 }
