@@ -65,7 +65,7 @@ impl CertificateFiles {
         let key_text = read(surroundings, &self.key).map_err(CertificateError::Key)?;
         let key_error = |why: &str| CertificateError::Key(of_file(&self.key, why));
         let key = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
-            .map_err(|_| key_error("holds no private key in PEM"))?;
+            .map_err(|_| key_error("holds no unencrypted private key in PEM"))?;
         let key = ring::sign::any_supported_type(&key)
             .map_err(|_| key_error("holds a private key of a kind that cannot be used"))?;
         let certified = CertifiedKey::new(chain, key);

@@ -59,7 +59,7 @@ fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
     );
     check(
         &format!("{on}\ncert = '/c.pem'\nkey = '/c.pem'"),
-        "4: rtmps.key = '/c.pem': the file /c.pem holds no private key in PEM",
+        "4: rtmps.key = '/c.pem': the file /c.pem holds no unencrypted private key in PEM",
     );
     check(
         &format!("{on}\ncert = '/c.pem'\nkey = '/other.pem'"),
