@@ -125,7 +125,14 @@ impl Written {
     /// The files are looked at only where something listens with them.
     pub(super) fn mean(&self, reader: &mut Reader) -> Rtmps {
         let (cert, key) = (reader.optional(&self.cert), reader.optional(&self.key));
-        let Some(address) = reader.get(&self.listen, None) else { return Rtmps::default() };
+        let Some(address) = reader.get(&self.listen, None) else {
+            // Whoever writes a certificate means it; one that is kept for later says so.
+            if let (Some(place), None) = (self.cert.place().or(self.key.place()), self.listen.place()) {
+                let problem = "a certificate without rtmps.listen: write the address, or listen = \"off\"";
+                reader.refuse(Some(place), problem.to_owned());
+            }
+            return Rtmps::default();
+        };
         for (name, written) in [("cert", &self.cert), ("key", &self.key)] {
             if written.place().is_none() {
                 reader.refuse(self.listen.place(), format!("needs rtmps.{name}, the path of a PEM file"));

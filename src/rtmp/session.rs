@@ -279,6 +279,12 @@ impl Session {
         }
     }
 
+    /// Whether the handshake is over.
+    #[must_use]
+    pub fn has_shaken_hands(&self) -> bool {
+        !matches!(self.stage, Stage::Handshake(_))
+    }
+
     /// Chunk streams that the peer has used so far; see [`Limits::max_chunk_streams`].
     #[must_use]
     pub fn chunk_streams(&self) -> usize {

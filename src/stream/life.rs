@@ -280,8 +280,12 @@ impl Stream {
                 TakeEvent::Unit(unit) => self.append(unit, take),
                 TakeEvent::Undecodable => self.delivery.refuse(),
                 TakeEvent::NoRandomAccessPoint => {
-                    let detail = "for 12 s no key frame has come at which decoding can begin: \
-                                  let the encoder send one every few seconds";
+                    let detail = if take.has_video() {
+                        "for 12 s no key frame has come at which decoding can begin: \
+                         let the encoder send one every few seconds"
+                    } else {
+                        "for 12 s no video has come: audio alone is not carried"
+                    };
                     return Err((Reason::NoRandomAccessPoint, detail));
                 }
             }

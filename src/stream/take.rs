@@ -190,6 +190,12 @@ impl Take {
         self.clock.end
     }
 
+    /// Whether a video configuration has come.
+    #[must_use]
+    pub fn has_video(&self) -> bool {
+        self.video.is_some()
+    }
+
     /// Tracks that are sent and not followed, at most [`selection::MAX_OTHER_TRACKS`], and how many more there are.
     #[must_use]
     pub fn other_tracks(&self) -> (&[OtherTrack], usize) {

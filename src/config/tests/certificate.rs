@@ -33,6 +33,12 @@ fn a_certificate_is_read_where_something_listens_with_it() {
 }
 
 #[test]
+fn a_certificate_for_nothing_is_refused() {
+    let expected = "2: rtmps.cert = '/c.pem': a certificate without rtmps.listen: write the address, or listen = \"off\"";
+    check("cert = '/c.pem'\nkey = '/k.pem'", expected);
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
     let on = "listen = '127.0.0.1:1936'";
     check(

@@ -19,7 +19,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// What a publisher was ended for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("sent {:.1} Mbit/s, and {:.1} Mbit/s is allowed", megabits(*.measured), megabits(*.allowed))]
+#[error("sent {:.1} Mbit/s, and {:.1} Mbit/s is allowed (max_bitrate)", megabits(*.measured), megabits(*.allowed))]
 pub struct Exceeded {
     /// What came since it went over.
     pub measured: Bitrate,

@@ -39,6 +39,22 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Its key in the configuration and in stats.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Connections => "max_connections",
+            Self::ConnectionsPerAddress => "max_connections_per_address",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::PublishTimeout => "publish_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MessageSize => "max_message_size",
+            Self::ChunkStreams => "max_chunk_streams",
+            Self::UnprovedMemory => "max_unproved_memory",
+            Self::Bitrate => "max_bitrate",
+        }
+    }
+
     /// Every limit, in the order of its discriminant.
     pub const ALL: [Self; 9] = [
         Self::Connections,

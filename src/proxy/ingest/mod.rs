@@ -109,9 +109,9 @@ impl Door {
     fn log_turned_away(&self, peer: SocketAddr, limit: Limit) {
         let allowed = self.bounds.told(limit);
         if admits(&self.turned_away) {
-            info!(%peer, ?limit, allowed, "connection refused: too many");
+            info!(%peer, limit = limit.key(), allowed, "connection refused: too many");
         } else {
-            debug!(%peer, ?limit, allowed, "connection refused: too many");
+            debug!(%peer, limit = limit.key(), allowed, "connection refused: too many");
         }
     }
 

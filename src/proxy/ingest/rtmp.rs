@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 
 use crate::base::clock;
+use crate::base::names::StreamName;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::media::flv::{Tag, TagKind};
@@ -88,6 +89,7 @@ struct Connection {
 
 /// The stream that a connection publishes to.
 struct Publishing {
+    name: StreamName,
     stream: Published,
     counted: Counted,
     bitrate: BitrateMeter,
@@ -145,7 +147,8 @@ async fn accept_tls(
         accepted = tls.accept(Rationed::new(socket)) => match accepted {
             Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(End::broken(Reason::ProtocolViolation, format!("TLS: {error}")))
+                let detail = "this is no TLS that is spoken here; plain RTMP has a port of its own";
+                Err(End::broken(Reason::ProtocolViolation, format!("{detail}: {error}")))
             }
             Err(error) => Err(unread(error)),
         },
@@ -220,7 +223,7 @@ impl Connection {
             Phase::Asking => (Reason::HandshakeTimeout, "no publish"),
             Phase::Publishing => (Reason::IdleTimeout, "no media"),
         };
-        End::broken(reason, format!("{what} for {allowed:?}"))
+        End::broken(reason, format!("{what} for {allowed:?} ({})", limit.key()))
     }
 
     /// Acts on what one read amounted to, and on all that is held after it.
@@ -274,7 +277,7 @@ impl Connection {
     /// Follows how far the connection has come, tells what it uses, and helps it on.
     fn report(&mut self) {
         let now = clock::now();
-        if self.phase == Phase::Handshaking && self.intake.session.bytes_received() > 0 {
+        if self.phase == Phase::Handshaking && self.intake.session.has_shaken_hands() {
             self.enter(Phase::Asking);
         }
         let memory_bytes = self.intake.memory_bytes();
@@ -317,16 +320,17 @@ impl Connection {
             Ok(stream) => {
                 let tls = self.transport.security();
                 info!(stream = %admitted.stream, encoder = request.encoder, tls, "publisher opened");
-                self.open(stream);
+                self.open(admitted.stream, stream);
                 self.intake.session.accept_publish();
                 self.flush().await
             }
         }
     }
 
-    fn open(&mut self, stream: Published) {
+    fn open(&mut self, name: StreamName, stream: Published) {
         let (now, bounds) = (clock::now(), &self.door.bounds);
         self.publishing = Some(Publishing {
+            name,
             stream,
             counted: self.seat.publisher(),
             bitrate: BitrateMeter::new(bounds.max_bitrate, bounds.bitrate_grace, now),
@@ -399,7 +403,7 @@ impl Connection {
         if let Some(publishing) = self.publishing.take() {
             let bytes = self.intake.session.bytes_received().saturating_sub(publishing.bytes_before);
             let duration_s = clock::now().saturating_duration_since(publishing.began).as_secs();
-            info!(%reason, detail, duration_s, bytes, "publisher ended");
+            info!(stream = %publishing.name, %reason, detail, duration_s, bytes, "publisher ended");
             let closed = PublisherInput::Closed { publisher: self.seat.id(), end: publisher_end };
             // The stream may have ended first.
             let _ = publishing.stream.inbox.send(closed).await;

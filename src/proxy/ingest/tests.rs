@@ -93,7 +93,7 @@ async fn what_strangers_do_is_logged_within_a_bound_and_health_checks_are_not() 
     for _ in 0..50 {
         door.log_turned_away(([127, 0, 0, 1], 9).into(), Limit::ConnectionsPerAddress);
     }
-    assert!(within(log.count("limit=ConnectionsPerAddress allowed=100"), 2), "{}", log.text());
+    assert!(within(log.count("limit=\"max_connections_per_address\" allowed=100"), 2), "{}", log.text());
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ impl Watch {
                 *self.certificate.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = certified;
                 info!(%file, "certificate taken up");
             }
-            Err(error) => warn!(%file, %error, "certificate cannot be used, the old one is shown"),
+            Err(error) => warn!(%file, %error, "certificate cannot be used, the old one stays in use"),
         }
     }
 }

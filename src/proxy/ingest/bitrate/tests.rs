@@ -49,7 +49,7 @@ fn what_was_measured_is_told() {
     let (_, exceeded) = exceeded_at(|_| 3 * STEP_BYTES).expect("three times too much");
     assert_eq!(exceeded.allowed, ALLOWED);
     assert!((23_900_000..=24_100_000).contains(&exceeded.measured.0), "{exceeded}");
-    assert_eq!(exceeded.to_string(), "sent 24.0 Mbit/s, and 8.0 Mbit/s is allowed");
+    assert_eq!(exceeded.to_string(), "sent 24.0 Mbit/s, and 8.0 Mbit/s is allowed (max_bitrate)");
 }
 
 #[test]

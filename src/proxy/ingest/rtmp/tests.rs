@@ -83,7 +83,7 @@ async fn a_publisher_that_falls_silent_is_closed_and_may_come_back() {
     let house = House::open(|config| config.rtmp.idle_timeout = SHORT).await;
     let mut encoder = Encoder::publish(house.rtmp, DEMO).await;
     encoder.pictures(3).await;
-    assert_eq!(encoder.told(REJECTED).await, "no media for 100ms");
+    assert_eq!(encoder.told(REJECTED).await, "no media for 100ms (idle_timeout)");
     encoder.closed().await;
     assert_eq!(limits(&house).idle_timeout.hits, 1);
     let mut shown = house.shown("demo").await;
@@ -185,7 +185,10 @@ async fn who_sends_too_much_for_too_long_is_told_so() {
         clock::until(Some(clock::now() + SHORT / 5)).await;
     }
     let text = encoder.told(REJECTED).await;
-    assert!(text.starts_with("sent ") && text.ends_with("Mbit/s, and 0.1 Mbit/s is allowed"), "{text}");
+    assert!(
+        text.starts_with("sent ") && text.ends_with("Mbit/s, and 0.1 Mbit/s is allowed (max_bitrate)"),
+        "{text}"
+    );
     encoder.closed().await;
     let mut shown = house.shown("demo").await;
     stats(&mut shown, |stats| stats.state == StreamState::Reconnecting).await;

@@ -163,6 +163,19 @@ fn media_that_cannot_be_taken_closes_the_publisher() {
 }
 
 #[test]
+fn a_publisher_of_audio_alone_is_told_that_it_is_not_carried() {
+    let mut scene = Scene::live();
+    scene.send(1, [tag(crate::media::flv::TagKind::Audio, 0, &b"\xaf\x01\x21"[..])]);
+    scene.wait(crate::stream::take::RANDOM_ACCESS_WAIT);
+    scene.carry_out(false);
+    let told = scene.commands.iter().find_map(|command| match command {
+        Command::ClosePublisher { detail, .. } => Some(detail.as_str()),
+        _ => None,
+    });
+    assert_eq!(told, Some("for 12 s no video has come: audio alone is not carried"));
+}
+
+#[test]
 fn a_publisher_without_a_random_access_point_is_closed() {
     let mut scene = Scene::live();
     scene.send(1, [video_tag(0, 0), picture(0)]);
