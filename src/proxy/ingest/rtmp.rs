@@ -167,7 +167,8 @@ impl Connection {
     async fn run(&mut self, stop: &CancellationToken) -> End {
         // Moved only when it has run out: a publisher's deadline moves with each of its messages.
         let timer = tokio::time::sleep_until(self.deadline.into());
-        tokio::pin!(timer);
+        let stopped = stop.cancelled();
+        tokio::pin!(timer, stopped);
         loop {
             let proved = self.phase == Phase::Publishing;
             let most = if proved { READ_BYTES } else { UNPROVED_READ_BYTES };
@@ -175,7 +176,7 @@ impl Connection {
             let received = tokio::select! {
                 biased;
                 closed = closed(&mut self.publishing) => return closed.into(),
-                () = stop.cancelled(), if !self.stopping => {
+                () = &mut stopped, if !self.stopping => {
                     if let Err(end) = self.handle_stop().await {
                         return end;
                     }
