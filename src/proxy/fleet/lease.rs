@@ -205,7 +205,7 @@ impl Over {
     fn into_event(self, node: Name) -> LeaseEvent {
         let (reason, detail) = (self.reason(), self.to_string());
         match self {
-            Self::Ended(end) => LeaseEvent::Output(LeaseOutput::Ended(end)),
+            Self::Ended(end) => LeaseEvent::Output(Box::new(LeaseOutput::Ended(end))),
             Self::Failed(_)
             | Self::GivenUp
             | Self::Stopped

@@ -88,8 +88,9 @@ pub enum LeaseEvent {
         /// How many.
         inputs: usize,
     },
-    /// The node says something. Indices of renditions are those of the attempt's ladder.
-    Output(LeaseOutput),
+    /// The node says something. Indices of renditions are those of the attempt's ladder. Boxed: each stream's queue has
+    /// room for 32 events from the start.
+    Output(Box<LeaseOutput>),
     /// It is over without an orderly end.
     Failed {
         /// The node that had it, if there was one.

@@ -157,7 +157,7 @@ async fn media_goes_down_fragments_come_up_and_the_end_is_the_last_event() {
         wire.send(output).await;
     }
     for output in said {
-        assert_eq!(stream.event().await, Some(LeaseEvent::Output(output)));
+        assert_eq!(stream.event().await, Some(LeaseEvent::Output(Box::new(output))));
     }
     assert_eq!(stream.event().await, None);
     assert_eq!(wire.receive::<LeaseInput>().await, None);

@@ -108,9 +108,11 @@ struct Running {
 
 impl StreamTask {
     /// Runs the stream to its end and says why it ended. `stop` ends it in order.
-    pub async fn run(self, stop: CancellationToken) -> Reason {
+    ///
+    /// No `async fn`: its future would hold the task twice, as it was given and as it runs.
+    pub fn run(self, stop: CancellationToken) -> impl Future<Output = Reason> + Send {
         let window = Window::new(self.window, self.renditions.clone());
-        let mut running = Running {
+        let running = Running {
             window,
             shown: (0, false),
             left_out: 0,
@@ -123,13 +125,19 @@ impl StreamTask {
             state: State::Waiting,
             task: self,
         };
-        info!(renditions = running.task.renditions.len(), "stream opened");
-        let reason = running.run(stop).await;
-        let report = running.task.stream.report(clock::now());
+        running.run_to_its_end(stop)
+    }
+}
+
+impl Running {
+    async fn run_to_its_end(mut self, stop: CancellationToken) -> Reason {
+        info!(renditions = self.task.renditions.len(), "stream opened");
+        let reason = self.run(stop).await;
+        let report = self.task.stream.report(clock::now());
         info!(
             %reason,
-            duration_s = clock::now().saturating_duration_since(running.started).as_secs(),
-            bytes = running.meter.bytes(),
+            duration_s = clock::now().saturating_duration_since(self.started).as_secs(),
+            bytes = self.meter.bytes(),
             frames = report.source_frames,
             lost = report.frames_lost,
             undecodable = report.frames_undecodable,
@@ -138,9 +146,7 @@ impl StreamTask {
         );
         reason
     }
-}
 
-impl Running {
     async fn run(&mut self, stop: CancellationToken) -> Reason {
         let mut stopping = false;
         // Moved back only when it has run out: deadlines move with nearly every input.
@@ -219,11 +225,11 @@ impl Running {
             }
             LeaseEvent::Written { inputs } => stream.handle_written(attempt, inputs, now),
             LeaseEvent::Output(output) => {
-                if let LeaseOutput::Ended(end) = &output {
+                if let LeaseOutput::Ended(end) = output.as_ref() {
                     info!(attempt, reason = %end.reason, detail = end.detail, "attempt ended");
                     self.task.leases.drop_lease(attempt);
                 }
-                stream.handle_output(attempt, output, now);
+                stream.handle_output(attempt, *output, now);
             }
             LeaseEvent::Failed { node, reason, detail } => {
                 // What we gave up ourselves fails too, as the last that is heard of it.

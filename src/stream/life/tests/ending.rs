@@ -168,11 +168,9 @@ fn a_publisher_of_audio_alone_is_told_that_it_is_not_carried() {
     scene.send(1, [tag(crate::media::flv::TagKind::Audio, 0, &b"\xaf\x01\x21"[..])]);
     scene.wait(crate::stream::take::RANDOM_ACCESS_WAIT);
     scene.carry_out(false);
-    let told = scene.commands.iter().find_map(|command| match command {
-        Command::ClosePublisher { detail, .. } => Some(detail.as_str()),
-        _ => None,
-    });
-    assert_eq!(told, Some("for 12 s no video has come: audio alone is not carried"));
+    let detail = "for 12 s no video has come: audio alone is not carried".to_owned();
+    let (publisher, reason) = (PublisherId(1), Reason::NoRandomAccessPoint);
+    assert_eq!(scene.commands.first(), Some(&Command::ClosePublisher { publisher, reason, detail }));
 }
 
 #[test]
