@@ -87,7 +87,7 @@ impl Lease {
             let _ = inbox.send(Input::Released { lease: self.id }).await;
             let last = over.into_event(self.node);
             // Fails only if the stream has gone, which is then no one's loss.
-            let _ = self.request.events.send((self.request.attempt.number, last)).await;
+            let _ = self.request.events.send(Box::new((self.request.attempt.number, last))).await;
         }
         .instrument(span)
         .await;
@@ -113,7 +113,7 @@ impl Lease {
         tokio::select! {
             biased;
             failure = &mut self.failed => Err(Over::from_dispatch(failure)),
-            sent = self.request.events.send((self.request.attempt.number, event)) => {
+            sent = self.request.events.send(Box::new((self.request.attempt.number, event))) => {
                 sent.map_err(|_| Over::GivenUp)
             }
         }
@@ -152,7 +152,7 @@ impl Lease {
                 permit = events.reserve(), if sending.has_news() || receiving.has_news() => {
                     let permit = permit.map_err(|_| Over::GivenUp)?;
                     if let Some(news) = sending.take_news().or_else(|| receiving.take_news()) {
-                        permit.send((attempt.number, news));
+                        permit.send(Box::new((attempt.number, news)));
                     }
                 }
                 taken = input.recv_many(&mut inputs, room), if room > 0 => {
@@ -205,7 +205,7 @@ impl Over {
     fn into_event(self, node: Name) -> LeaseEvent {
         let (reason, detail) = (self.reason(), self.to_string());
         match self {
-            Self::Ended(end) => LeaseEvent::Output(Box::new(LeaseOutput::Ended(end))),
+            Self::Ended(end) => LeaseEvent::Output(LeaseOutput::Ended(end)),
             Self::Failed(_)
             | Self::GivenUp
             | Self::Stopped

@@ -70,7 +70,7 @@ pub struct LeaseRequest {
     pub input: mpsc::Receiver<LeaseInput>,
     /// What becomes of it, with [`AttemptSpec::number`]. When it is full, reading from the node stops until there is
     /// room; writing to it goes on.
-    pub events: mpsc::Sender<(u32, LeaseEvent)>,
+    pub events: mpsc::Sender<Box<(u32, LeaseEvent)>>,
 }
 
 /// What becomes of a lease. [`LeaseEvent::Failed`] or [`LeaseOutput::Ended`] comes exactly once, and last.
@@ -88,9 +88,8 @@ pub enum LeaseEvent {
         /// How many.
         inputs: usize,
     },
-    /// The node says something. Indices of renditions are those of the attempt's ladder. Boxed: each stream's queue has
-    /// room for 32 events from the start.
-    Output(Box<LeaseOutput>),
+    /// The node says something. Indices of renditions are those of the attempt's ladder.
+    Output(LeaseOutput),
     /// It is over without an orderly end.
     Failed {
         /// The node that had it, if there was one.
@@ -154,7 +153,7 @@ pub fn start(
 async fn refuse(request: LeaseRequest, reason: Reason, detail: String) {
     let failed = LeaseEvent::Failed { node: None, reason, detail };
     // Fails only if the stream has gone, which is then no one's loss.
-    let _ = request.events.send((request.attempt.number, failed)).await;
+    let _ = request.events.send(Box::new((request.attempt.number, failed))).await;
 }
 
 /// A connection of a node after the HTTP upgrade.

@@ -88,13 +88,13 @@ impl Proxy {
 /// A stream's side of a lease.
 struct Stream {
     input: Option<mpsc::Sender<LeaseInput>>,
-    events: mpsc::Receiver<(u32, LeaseEvent)>,
+    events: mpsc::Receiver<Box<(u32, LeaseEvent)>>,
 }
 
 impl Stream {
     /// The next event; `None` after the last one.
     async fn event(&mut self) -> Option<LeaseEvent> {
-        let (attempt, event) = soon(self.events.recv()).await?;
+        let (attempt, event) = *soon(self.events.recv()).await?;
         assert_eq!(attempt, script::attempt().number);
         Some(event)
     }
@@ -157,7 +157,7 @@ async fn media_goes_down_fragments_come_up_and_the_end_is_the_last_event() {
         wire.send(output).await;
     }
     for output in said {
-        assert_eq!(stream.event().await, Some(LeaseEvent::Output(Box::new(output))));
+        assert_eq!(stream.event().await, Some(LeaseEvent::Output(output)));
     }
     assert_eq!(stream.event().await, None);
     assert_eq!(wire.receive::<LeaseInput>().await, None);
@@ -236,7 +236,7 @@ async fn a_stream_can_leave_a_node_that_hangs() {
     drop(input);
     let last = soon(async {
         let mut last = None;
-        while let Some((_, event)) = stream.events.recv().await {
+        while let Some((_, event)) = stream.events.recv().await.map(|said| *said) {
             last = Some(event);
         }
         last

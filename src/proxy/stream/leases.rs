@@ -25,8 +25,9 @@ pub struct Leases {
     stream: StreamName,
     fleet: FleetHandle,
     inputs: BTreeMap<u32, mpsc::Sender<LeaseInput>>,
-    events: mpsc::Sender<(u32, LeaseEvent)>,
-    inbox: mpsc::Receiver<(u32, LeaseEvent)>,
+    /// Boxed: a queue holds the room of 32 events from the start, and most streams have had few.
+    events: mpsc::Sender<Box<(u32, LeaseEvent)>>,
+    inbox: mpsc::Receiver<Box<(u32, LeaseEvent)>>,
 }
 
 impl Leases {
@@ -88,7 +89,7 @@ impl Leases {
     /// The next event of any lease. Cancel safe.
     pub async fn next_event(&mut self) -> (u32, LeaseEvent) {
         match self.inbox.recv().await {
-            Some(event) => event,
+            Some(event) => *event,
             // This struct holds a sender, so the channel never closes.
             None => std::future::pending().await,
         }

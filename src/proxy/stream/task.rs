@@ -225,11 +225,11 @@ impl Running {
             }
             LeaseEvent::Written { inputs } => stream.handle_written(attempt, inputs, now),
             LeaseEvent::Output(output) => {
-                if let LeaseOutput::Ended(end) = output.as_ref() {
+                if let LeaseOutput::Ended(end) = &output {
                     info!(attempt, reason = %end.reason, detail = end.detail, "attempt ended");
                     self.task.leases.drop_lease(attempt);
                 }
-                stream.handle_output(attempt, *output, now);
+                stream.handle_output(attempt, output, now);
             }
             LeaseEvent::Failed { node, reason, detail } => {
                 // What we gave up ourselves fails too, as the last that is heard of it.

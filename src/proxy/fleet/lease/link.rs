@@ -154,6 +154,6 @@ impl Receiving {
     }
 
     pub(super) fn take_news(&mut self) -> Option<LeaseEvent> {
-        self.said.take().map(|said| LeaseEvent::Output(Box::new(said)))
+        self.said.take().map(LeaseEvent::Output)
     }
 }
