@@ -22,7 +22,7 @@ COPY config.toml /etc/headgate/config.toml
 USER headgate
 WORKDIR /etc/headgate
 # RTMP, HTTP (API and HLS), fleet.
-EXPOSE 1935 8080 7070
+EXPOSE 1935 1936 8080 7070
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/headgate"]
 CMD ["up"]
