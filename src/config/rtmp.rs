@@ -103,8 +103,8 @@ impl Written {
             publish_timeout: reader.within(&self.publish_timeout, default.publish_timeout, asking),
             idle_timeout: reader.within(&self.idle_timeout, default.idle_timeout, second / 10..=600 * second),
             max_message_size: reader.within(&self.max_message_size, default.max_message_size, messages),
-            // Encoders use up to eight.
-            max_chunk_streams: reader.within(&self.max_chunk_streams, default.max_chunk_streams, 8..=1024),
+            // Encoders use up to eight. Each is remembered, so more than this would break what a stranger may cost.
+            max_chunk_streams: reader.within(&self.max_chunk_streams, default.max_chunk_streams, 8..=64),
             max_bitrate: reader.within(&self.max_bitrate, default.max_bitrate, bitrates),
             bitrate_grace: reader.within(&self.bitrate_grace, default.bitrate_grace, second..=600 * second),
         }

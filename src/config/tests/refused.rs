@@ -99,7 +99,7 @@ fn an_impossible_value_is_refused() {
         "max_message_size = '17MiB'",
         "rtmp.max_message_size = '17MiB': must be from 64KiB to 16MiB",
     );
-    check("rtmp", "max_chunk_streams = 7", "rtmp.max_chunk_streams = 7: must be from 8 to 1024");
+    check("rtmp", "max_chunk_streams = 7", "rtmp.max_chunk_streams = 7: must be from 8 to 64");
     check("rtmp", "max_bitrate = '99k'", "rtmp.max_bitrate = '99k': must be from 100k to 10000000k");
     check("rtmp", "publish_timeout = '61s'", "rtmp.publish_timeout = '61s': must be from 100ms to 1m");
     check("rtmp", "bitrate_grace = '0s'", "rtmp.bitrate_grace = '0s': must be from 1s to 10m");
