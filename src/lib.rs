@@ -63,6 +63,8 @@
 //!   written as a body of its own, and H.264, AAC and MP3 that Enhanced RTMP names by a FourCC are written as FLV 10.1
 //!   has them ([`media::flv::tracks()`]), so that every FFmpeg reads them. All other bodies are carried untouched.
 //! * `audio = "copy"` copies AAC. Any other audio is encoded to AAC ([`ffmpeg::ladder`]), because HLS players play little else.
+//! * Audio alone is a stream too: its sections have no video, a GOP of it is a second, and its playlists are cut at its own
+//!   access units ([`stream::take`], [`hls::Window`]). Video that shows later is a new section.
 //! * `takeover = "refuse"` keeps a stream for a publisher that sends: one that has been silent for 3 s is replaced, or an
 //!   encoder whose connection hangs could not come back.
 //! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.

@@ -44,7 +44,7 @@ impl AudioTrack {
         let mut output = Output::new(name, settings);
         let late = boundaries.open().is_some();
         if let Some((sequence, start, discontinuities)) = boundaries.open() {
-            (output.sequence, output.start, output.discontinuities) = (sequence, start, discontinuities);
+            output.join(sequence, start, discontinuities);
         }
         Self { output, sample_rate: 0, pending: VecDeque::new(), pending_bytes: 0, end: None, late }
     }

@@ -72,6 +72,11 @@ impl Output {
         }
     }
 
+    /// Begins at the stream's open segment, before anything of it was closed.
+    pub(super) fn join(&mut self, sequence: u64, start: Ticks, discontinuities: u64) {
+        (self.sequence, self.start, self.discontinuities) = (sequence, start, discontinuities);
+    }
+
     pub(super) fn has_init(&self) -> bool {
         self.init.is_some()
     }

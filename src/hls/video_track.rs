@@ -27,6 +27,18 @@ pub(super) struct VideoTrack {
     /// Access units taken, and how long they last together.
     access_units: u64,
     shown: Ticks,
+    presence: Presence,
+}
+
+/// Whether a rendition takes part in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// From its beginning on.
+    FromStart,
+    /// Not yet: the stream has no video so far.
+    LeftOut,
+    /// Since a later segment; players are told of it once it has one.
+    Late,
 }
 
 /// A committed fragment that the window cannot take; nothing was changed.
@@ -35,7 +47,48 @@ pub(super) struct Refused;
 
 impl VideoTrack {
     pub(super) fn new(output: Output) -> Self {
-        Self { output, fragments: Vec::new(), open_bytes: 0, end: None, access_units: 0, shown: Ticks::ZERO }
+        Self {
+            output,
+            fragments: Vec::new(),
+            open_bytes: 0,
+            end: None,
+            access_units: 0,
+            shown: Ticks::ZERO,
+            presence: Presence::FromStart,
+        }
+    }
+
+    /// No video comes. A rendition that has begun goes on, with gaps.
+    pub(super) fn leave_out(&mut self) {
+        if self.end.is_none() && !self.output.has_closed() {
+            self.presence = Presence::LeftOut;
+        }
+    }
+
+    /// Video comes: one that was left out goes on at the stream's newest segment.
+    pub(super) fn join(&mut self, boundaries: &Boundaries) {
+        if self.presence != Presence::LeftOut {
+            return;
+        }
+        self.presence = Presence::FromStart;
+        if let Some((sequence, start, discontinuities)) = boundaries.open() {
+            self.output.join(sequence, start, discontinuities);
+            self.presence = Presence::Late;
+        }
+    }
+
+    /// Whether it takes part.
+    pub(super) fn is_present(&self) -> bool {
+        self.presence != Presence::LeftOut
+    }
+
+    /// Whether players are told of it.
+    pub(super) fn is_shown(&self) -> bool {
+        match self.presence {
+            Presence::FromStart => true,
+            Presence::LeftOut => false,
+            Presence::Late => self.output.has_closed(),
+        }
     }
 
     /// Takes an init segment. Fragments before and after a change cannot share a segment, so what is open is closed

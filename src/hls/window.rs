@@ -13,6 +13,7 @@ use super::view::View;
 use crate::base::names::Name;
 use crate::ffmpeg::ladder::Output as OutputId;
 use crate::media::time::{TICKS_PER_SECOND, Ticks};
+use crate::media::track::Tracks;
 use crate::wire::message::{Fragment, OutputConfiguration, OutputInit};
 
 /// How a stream is cut and how much of it is kept.
@@ -51,7 +52,8 @@ pub struct AudioSample {
 ///
 /// A boundary is decided once: the first cut between fragments at or after the last boundary and `segment_duration`,
 /// by the rendition that gets there first. The others cut at the fragment nearest to it, the audio at the sample that
-/// begins there. A stream without video is cut by its audio.
+/// begins there. While no video comes the stream is cut by its audio: renditions that have begun get gaps, the others are
+/// not shown; video that comes later begins at the newest segment.
 #[derive(Debug)]
 pub struct Window {
     settings: WindowSettings,
@@ -59,6 +61,8 @@ pub struct Window {
     renditions: Vec<VideoTrack>,
     /// Joins when it is expected, which may be long after the stream began.
     audio: Option<AudioTrack>,
+    /// What the committed media has now.
+    tracks: Tracks,
     ended: bool,
     left_out: u64,
 }
@@ -77,15 +81,26 @@ impl Window {
             ),
             renditions: renditions.into_iter().map(video).collect(),
             audio: None,
+            tracks: Tracks::Both,
             ended: false,
             left_out: 0,
         }
     }
 
-    /// Audio will come: from the start on, or from the newest segment on where the stream has begun without it.
-    pub fn expect_audio(&mut self) {
+    /// These tracks will come from now on: from the start, or from the newest segment on where the stream has begun without
+    /// one of them.
+    pub fn begin_section(&mut self, tracks: Tracks) {
+        self.tracks = tracks;
         let (settings, boundaries) = (&self.settings, &self.boundaries);
-        self.audio.get_or_insert_with(|| AudioTrack::joining(settings, boundaries));
+        if tracks != Tracks::Video {
+            self.audio.get_or_insert_with(|| AudioTrack::joining(settings, boundaries));
+        }
+        for rendition in &mut self.renditions {
+            match tracks {
+                Tracks::Audio => rendition.leave_out(),
+                Tracks::Video | Tracks::Both => rendition.join(boundaries),
+            }
+        }
     }
 
     /// Takes an output's init segment. Equal bytes change nothing; other bytes bring a new `EXT-X-MAP` and a
@@ -133,10 +148,14 @@ impl Window {
         };
         let end_before = audio.end();
         let result = audio.handle_sample(sample, &self.boundaries);
-        if self.renditions.is_empty() && result.is_ok() {
+        if self.is_cut_by_audio() && result.is_ok() {
             self.decide_by_audio(end_before);
         }
         self.settle(result);
+    }
+
+    fn is_cut_by_audio(&self) -> bool {
+        self.renditions.is_empty() || self.tracks == Tracks::Audio
     }
 
     /// Without video the audio decides, at its own samples' ends.
@@ -170,7 +189,8 @@ impl Window {
             self.boundaries.reach(end);
             self.boundaries.decide(end);
         }
-        self.renditions.iter_mut().for_each(|track| track.finish(&self.boundaries));
+        let present = self.renditions.iter_mut().filter(|track| track.is_present());
+        present.for_each(|track| track.finish(&self.boundaries));
         self.audio.iter_mut().for_each(|track| track.finish(&self.boundaries));
         self.ended = true;
     }
@@ -196,7 +216,12 @@ impl Window {
                 .div_ceil(second),
             window: self.settings.window.max(1),
             ended: self.ended,
-            renditions: self.renditions.iter().map(VideoTrack::view).collect(),
+            renditions: self
+                .renditions
+                .iter()
+                .filter(|track| track.is_shown())
+                .map(VideoTrack::view)
+                .collect(),
             audio: self.audio.as_ref().filter(|track| track.is_shown()).map(AudioTrack::view),
         })
     }
@@ -206,8 +231,13 @@ impl Window {
     #[must_use]
     pub fn progress(&self) -> (u64, bool) {
         let audio = self.audio.iter().map(|track| &track.output);
-        let outputs = self.renditions.iter().map(|track| &track.output).chain(audio);
+        let outputs = self.present().map(|track| &track.output).chain(audio);
         (outputs.map(|output| output.closed).sum(), self.ended)
+    }
+
+    /// The renditions that have segments, or will.
+    fn present(&self) -> impl Iterator<Item = &VideoTrack> + Clone {
+        self.renditions.iter().filter(|track| track.is_present())
     }
 
     /// The first boundary: every output begins at the first fragment's position.
@@ -224,16 +254,18 @@ impl Window {
     fn settle(&mut self, result: Result<(), Refused>) {
         self.left_out += u64::from(result.is_err());
         let kept = self.settings.kept();
-        for track in &mut self.renditions {
+        // Renditions that get nothing do not wait for it.
+        let behind = if self.is_cut_by_audio() { 0 } else { kept };
+        for track in self.renditions.iter_mut().filter(|track| track.is_present()) {
             track.advance(&self.boundaries);
-            track.catch_up(kept, &self.boundaries);
+            track.catch_up(behind, &self.boundaries);
         }
         if let Some(track) = &mut self.audio {
             track.advance(&self.boundaries);
             track.catch_up(kept, &self.boundaries);
         }
         let audio = self.audio.iter().map(|track| &track.output);
-        let outputs = || self.renditions.iter().map(|track| &track.output).chain(audio.clone());
+        let outputs = || self.present().map(|track| &track.output).chain(audio.clone());
         let sequence = outputs().map(|output| output.sequence).min().unwrap_or(0);
         let discontinuities = outputs().map(|output| output.discontinuities).min().unwrap_or(0);
         self.boundaries.forget_before(sequence, discontinuities);

@@ -14,7 +14,8 @@ pub struct AccessUnit {
     pub decode_time: Ticks,
     /// When it is shown or heard, on the stream's timeline.
     pub presentation_time: Ticks,
-    /// Whether decoding can begin here.
+    /// Whether a GOP begins here: at a picture with which decoding can begin. Audio can be decoded from anywhere; it begins
+    /// GOPs only where there is no video.
     pub random_access: bool,
     /// The carriage's payload: for RTMP the FLV tag body.
     pub payload: Bytes,

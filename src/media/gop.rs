@@ -129,9 +129,9 @@ impl GopLog {
         Self { limits, gops: VecDeque::new(), next_number: 0, bytes: 0, left: None }
     }
 
-    /// Adds an access unit of `section`; a video random access point begins a GOP. Then holds the bounds.
+    /// Adds an access unit of `section`; a random access point begins a GOP. Then holds the bounds.
     pub fn append(&mut self, unit: AccessUnit, section: SectionId) -> Appended {
-        if unit.track == TrackKind::Video && unit.random_access {
+        if unit.random_access {
             self.begin_gop(section, unit.presentation_time);
         }
         let Some(gop) = self.gops.back_mut().filter(|gop| gop.section == section) else {

@@ -12,6 +12,17 @@ pub enum TrackKind {
     Audio,
 }
 
+/// Which kinds of tracks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracks {
+    /// Pictures alone.
+    Video,
+    /// Sound alone.
+    Audio,
+    /// Both.
+    Both,
+}
+
 /// A video codec, by the name that the API gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

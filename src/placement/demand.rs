@@ -1,8 +1,9 @@
 //! Demand: what a node must have to run an attempt.
 
 use crate::base::names::Name;
+use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{Ladder, VideoOutput};
+use crate::ffmpeg::ladder::VideoOutput;
 
 /// What one lease needs, and which nodes it had better not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,10 +30,11 @@ pub struct EncoderDemand {
 }
 
 impl Demand {
-    /// What `ladder` needs, anywhere, of whatever source.
+    /// What `attempt` needs, anywhere. Without video it needs no video encoder.
     #[must_use]
-    pub fn of(ladder: &Ladder) -> Self {
-        let encoders = ladder.renditions.iter().filter_map(|rendition| match &rendition.video {
+    pub fn of(attempt: &AttemptSpec) -> Self {
+        let renditions = attempt.ladder.renditions.iter().filter(|_| attempt.has_video);
+        let encoders = renditions.filter_map(|rendition| match &rendition.video {
             VideoOutput::Copy => None,
             VideoOutput::H264 { encoders, .. } => {
                 Some(EncoderDemand { rendition: rendition.name.clone(), any_of: encoders.clone() })
@@ -46,7 +48,8 @@ impl Demand {
 mod tests {
     use super::*;
     use crate::base::units::Bitrate;
-    use crate::ffmpeg::ladder::{AudioOutput, Latency, Rendition};
+    use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition};
+    use crate::media::time::Ticks;
 
     fn rendition(name: &str, video: VideoOutput) -> Rendition {
         Rendition {
@@ -66,7 +69,18 @@ mod tests {
             audio: AudioOutput::Copy,
             latency: Latency::Normal,
         };
+        let mut attempt = AttemptSpec {
+            number: 1,
+            ladder,
+            has_video: true,
+            has_audio: true,
+            base: Ticks::ZERO,
+            max_gop_access_units: 300,
+            audio_first_sample: 0,
+        };
         let expected = EncoderDemand { rendition: "360p".parse().expect("test name"), any_of };
-        assert_eq!(Demand::of(&ladder), Demand { encoders: vec![expected], ..Demand::default() });
+        assert_eq!(Demand::of(&attempt), Demand { encoders: vec![expected], ..Demand::default() });
+        attempt.has_video = false;
+        assert_eq!(Demand::of(&attempt), Demand::default(), "audio alone needs no video encoder");
     }
 }

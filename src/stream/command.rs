@@ -6,6 +6,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::capability::Carriage;
 use crate::media::time::Ticks;
+use crate::media::track::Tracks;
 use crate::wire::message::{AttemptSpec, Fragment, LeaseInput, OutputInit};
 
 use super::commit::AudioPlace;
@@ -106,8 +107,8 @@ pub enum Command {
 /// What has been committed: the one output for its place.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Commit {
-    /// Audio will come.
-    AudioExpected,
+    /// A section begins: these tracks will come, and no others.
+    SectionBegins(Tracks),
     /// The source has no more audio up to here.
     AudioSilent {
         /// On the timeline.

@@ -12,6 +12,7 @@ use crate::ffmpeg::ladder::{Ladder, Output};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::{Gop, GopLog};
 use crate::media::time::Ticks;
+use crate::media::track::Tracks;
 use crate::wire::message::{
     AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit,
 };
@@ -21,7 +22,7 @@ use super::backoff::Backoff;
 use super::command::{AttemptFailure, Command, Commit};
 use super::commit::{AudioCommit, Ledger, VideoCommit};
 use super::resume::{Committed, Start};
-use super::section::Section;
+use super::section::{AudioAhead, Section};
 
 /// How far past the end of the source a fragment may claim to end; beyond it the node is not believed.
 const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
@@ -68,6 +69,8 @@ pub struct Delivery {
     max_segment_duration: Duration,
     pub(super) renditions: Vec<VideoCommit>,
     pub(super) audio: AudioCommit,
+    /// What the section in front has.
+    tracks: Tracks,
     /// One for each rendition: a picture is lost as soon as one of them lacks it.
     ledgers: Vec<Ledger>,
     undecodable_at_once: u64,
@@ -93,6 +96,7 @@ impl Delivery {
             ladder,
             max_segment_duration,
             audio: AudioCommit::default(),
+            tracks: Tracks::Both,
             ledgers: vec![Ledger::default(); ladder_len],
             undecodable_at_once: 0,
             inits: BTreeMap::new(),
@@ -115,19 +119,22 @@ impl Delivery {
     pub fn begin_section(&mut self, section: &Section) {
         self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
         self.backoff.begin_section();
-        if section.audio.is_some() {
-            self.commands.push_back(Command::Commit(Commit::AudioExpected));
-        }
+        self.tracks = section.tracks();
+        self.commands.push_back(Command::Commit(Commit::SectionBegins(self.tracks)));
     }
 
     fn committed<'a>(&'a self, section: &Section) -> Committed<'a> {
-        Committed { renditions: &self.renditions, audio: section.audio.as_ref().map(|_| &self.audio) }
+        let renditions = section.video.as_ref().map_or(&[][..], |_| &self.renditions);
+        Committed { renditions, audio: section.audio.as_ref().map(|_| &self.audio) }
     }
 
-    /// Where the committed output of all renditions ends.
+    /// Where the committed output of all renditions ends, or of the audio where there is no video.
     #[must_use]
     pub fn committed_end(&self) -> Option<Ticks> {
-        self.renditions.iter().map(VideoCommit::end).min().flatten()
+        match self.tracks {
+            Tracks::Audio => self.audio.end(),
+            Tracks::Video | Tracks::Both => self.renditions.iter().map(VideoCommit::end).min().flatten(),
+        }
     }
 
     /// Asks for an attempt where there is none, and feeds the one there is.
@@ -231,7 +238,7 @@ impl Delivery {
         AttemptSpec {
             number: self.attempts,
             ladder: self.ladder.for_source(section.audio.as_ref().map(|audio| audio.codec)),
-            has_video: true,
+            has_video: section.video.is_some(),
             has_audio: section.audio.is_some(),
             base: start.base,
             max_gop_access_units,
@@ -294,7 +301,7 @@ impl Delivery {
             }
             LeaseOutput::Progress(_) => Ok(()),
             LeaseOutput::Fragment(fragment) => self.handle_fragment(fragment, section, now),
-            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit, section),
+            LeaseOutput::AudioUnit(unit) => self.handle_audio(unit, section, now),
             LeaseOutput::Ended(end) => return self.handle_ended(end, section, now),
         };
         if let Err(detail) = taken {
@@ -340,17 +347,26 @@ impl Delivery {
         if let Some(until) = self.silence(section) {
             self.commands.push_back(Command::Commit(Commit::AudioSilent { until }));
         }
+        self.note_commit(now);
+        Ok(())
+    }
+
+    /// Something new has come out: what failed before is over.
+    fn note_commit(&mut self, now: Instant) {
         self.backoff.handle_commit();
         if let Some(failover) = self.failover.as_mut().filter(|failover| failover.recovery.is_none()) {
             failover.recovery = Some(now.saturating_duration_since(failover.noticed));
         }
-        Ok(())
     }
 
     /// Up to where the source has no more audio than what is committed; `None` while it has.
     fn silence(&self, section: &Section) -> Option<Ticks> {
         section.audio.as_ref()?;
-        let until = section.source_end - SILENCE_AFTER;
+        let patience = match section.audio_ahead {
+            AudioAhead::Unknown => SILENCE_AFTER,
+            AudioAhead::InNextSection => Ticks::from_duration(self.max_segment_duration).max(SILENCE_AFTER),
+        };
+        let until = section.source_end - patience;
         let silent = match section.last_audio {
             Some(last) => last < until && self.audio.reaches(last),
             None => section.position < until,
@@ -358,7 +374,7 @@ impl Delivery {
         silent.then_some(until)
     }
 
-    fn handle_audio(&mut self, unit: AudioUnit, section: &Section) -> Result<(), &'static str> {
+    fn handle_audio(&mut self, unit: AudioUnit, section: &Section, now: Instant) -> Result<(), &'static str> {
         // The next section may have cut the pictures short of their sound.
         let source_end = section.source_end.max(section.last_audio.unwrap_or(section.source_end));
         if unit.presentation_time > source_end + MAX_CLAIM {
@@ -378,6 +394,9 @@ impl Delivery {
         if let Some(place) = self.audio.offer(unit.presentation_time) {
             commit_init(&mut self.inits, init, &mut self.commands);
             self.commands.push_back(Command::Commit(Commit::Audio { place, data: unit.data }));
+            if self.tracks == Tracks::Audio {
+                self.note_commit(now);
+            }
         }
         Ok(())
     }

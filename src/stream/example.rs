@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::section::{Preamble, Section};
+use super::section::{AudioAhead, Preamble, Section};
 use super::simulation::source::{AUDIO, VIDEO};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
@@ -63,7 +63,7 @@ pub fn sound(timestamp_ms: u32) -> Tag {
     tag(TagKind::Audio, timestamp_ms, &b"\xaf\x01sound"[..])
 }
 
-/// An access unit as the log holds it; only a picture can be something else than a random access point.
+/// An access unit as the log holds it.
 pub fn unit(track: TrackKind, millis: i64, random_access: bool) -> AccessUnit {
     let (decode_time, presentation_time) = (at(millis), at(millis));
     let payload = Bytes::from_static(b"payload");
@@ -109,13 +109,14 @@ pub fn section(id: u32, end_ms: i64) -> Section {
     Section {
         id: SectionId(id),
         preamble: Preamble { metadata: None, video: Some(video_body), audio: Some(audio_body) },
-        video: video(),
+        video: Some(video()),
         audio: Some(audio()),
         reads: vec![Carriage::H264, Carriage::Aac],
         frame_rate: Some(25.0),
         position: Ticks::ZERO,
         source_end: at(end_ms),
         last_audio: None,
+        audio_ahead: AudioAhead::default(),
         closed: None,
     }
 }

@@ -22,7 +22,7 @@ use crate::wire::message::LeaseOutput;
 
 use super::command::{AttemptFailure, Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 use super::delivery::{Delivery, Outcome};
-use super::section::Section;
+use super::section::{AudioAhead, Section};
 use super::take::{SectionStart, Take, TakeEvent};
 
 /// The most sections waiting to be put out. A publisher that changes its configuration faster than that is closed.
@@ -262,6 +262,9 @@ impl Stream {
     fn handle_take_events(&mut self, now: Instant) {
         let Some(mut take) = self.take.take() else { return };
         let taken = self.take_in(&mut take, now);
+        if let Some(section) = self.sections.back_mut().filter(|_| take.holds_audio()) {
+            section.audio_ahead = AudioAhead::InNextSection;
+        }
         self.take = Some(take);
         if let Err((reason, detail)) = taken {
             // What follows was coded for a section that is not there.
@@ -284,7 +287,7 @@ impl Stream {
                         "for 12 s no key frame has come at which decoding can begin: \
                          let the encoder send one every few seconds"
                     } else {
-                        "for 12 s no video has come: audio alone is not carried"
+                        "for 12 s nothing has come that says how the video or the audio is coded"
                     };
                     return Err((Reason::NoRandomAccessPoint, detail));
                 }
@@ -324,6 +327,7 @@ impl Stream {
             position: start.position,
             source_end: start.position,
             last_audio: None,
+            audio_ahead: AudioAhead::default(),
             closed: None,
         };
         if self.sections.is_empty() {

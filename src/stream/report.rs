@@ -54,7 +54,7 @@ pub struct Report {
     pub source_frames: u64,
     /// Where the source is.
     pub source_end: Ticks,
-    /// Where the committed output of all renditions ends.
+    /// Where the committed output of all renditions ends, or of the audio where there is no video.
     pub committed_end: Option<Ticks>,
     /// What is committed, for each rendition.
     pub renditions: Vec<VideoCommit>,
@@ -106,7 +106,7 @@ impl Stream {
             attempts: delivery.runs,
             reattachments: delivery.reattachments,
             last_failure: delivery.backoff.last_failure().cloned(),
-            video: section.map(|section| section.video.clone()),
+            video: section.and_then(|section| section.video.clone()),
             audio: section.and_then(|section| section.audio.clone()),
             other_tracks: other_tracks.to_vec(),
             more_other_tracks,

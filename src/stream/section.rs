@@ -10,7 +10,7 @@ use crate::media::access_unit::AccessUnit;
 use crate::media::flv::{self, TagKind};
 use crate::media::gop::SectionId;
 use crate::media::time::Ticks;
-use crate::media::track::{AudioConfiguration, TrackKind, VideoConfiguration};
+use crate::media::track::{AudioConfiguration, TrackKind, Tracks, VideoConfiguration};
 use crate::wire::message::Media;
 
 /// What FFmpeg must read before any media: kept beside the GOP log and sent first on every attach.
@@ -24,6 +24,16 @@ pub struct Preamble {
     pub audio: Option<Bytes>,
 }
 
+/// Whether audio is known to follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AudioAhead {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// It goes on with another configuration, so in the next section: it has not fallen silent.
+    InNextSection,
+}
+
 /// A section of a stream. Its access units are in the GOP log.
 #[derive(Clone, Debug)]
 pub struct Section {
@@ -31,35 +41,48 @@ pub struct Section {
     pub id: SectionId,
     /// What FFmpeg reads first.
     pub preamble: Preamble,
-    /// The video track, as its configuration says.
-    pub video: VideoConfiguration,
+    /// The video track, as its configuration says, unless only audio comes.
+    pub video: Option<VideoConfiguration>,
     /// The audio track, if one has shown.
     pub audio: Option<AudioConfiguration>,
     /// What a node's FFmpeg must read from FLV.
     pub reads: Vec<Carriage>,
     /// Pictures per second, as far as the source says it.
     pub frame_rate: Option<f64>,
-    /// Presentation time of its first picture.
+    /// Presentation time of its first picture; without video, of its first audio.
     pub position: Ticks,
     /// Where its last access unit ends, of any track: the last picture lasts as long as the sound. At the latest where the
     /// next section begins.
     pub source_end: Ticks,
     /// When its last audio access unit is heard.
     pub last_audio: Option<Ticks>,
+    /// What the source's audio is doing that has not come yet.
+    pub audio_ahead: AudioAhead,
     /// Since when it gets no more access units.
     pub closed: Option<Instant>,
 }
 
 impl Section {
+    /// The tracks that are put out.
+    #[must_use]
+    pub fn tracks(&self) -> Tracks {
+        match (&self.video, &self.audio) {
+            (None, _) => Tracks::Audio,
+            (Some(_), None) => Tracks::Video,
+            (Some(_), Some(_)) => Tracks::Both,
+        }
+    }
+
     /// The file header and the configuration tags, in the order in which FFmpeg's demuxer wants them.
     #[must_use]
     pub fn preamble(&self) -> Vec<Media> {
-        let header = flv::file_header(true, self.audio.is_some());
+        let header = flv::file_header(self.video.is_some(), self.audio.is_some());
         let mut out = vec![Media::Bytes(Bytes::copy_from_slice(&header))];
         let Preamble { metadata, video, audio } = &self.preamble;
+        let video = video.as_ref().filter(|_| self.video.is_some());
         let audio = audio.as_ref().filter(|_| self.audio.is_some());
         for (kind, payload) in
-            [(TagKind::Script, metadata.as_ref()), (TagKind::Video, video.as_ref()), (TagKind::Audio, audio)]
+            [(TagKind::Script, metadata.as_ref()), (TagKind::Video, video), (TagKind::Audio, audio)]
         {
             // RTMP's message length has 24 bits as FLV's has, so every payload fits.
             out.extend(payload.and_then(|payload| Media::tag(kind, 0, payload.clone()).ok()));
@@ -121,6 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn audio_alone_announces_no_video() {
+        let section = Section { video: None, ..small(true) };
+        check(&section.preamble(), &[b"FLV\x01\x04\0\0\0\x09\0\0\0\0", META, AUDIO]);
+    }
+
+    #[test]
+    fn its_tracks_are_those_that_have_shown() {
+        assert_eq!(small(true).tracks(), Tracks::Both);
+        assert_eq!(small(false).tracks(), Tracks::Video);
+        assert_eq!(Section { video: None, ..small(true) }.tracks(), Tracks::Audio);
+    }
+
+    #[test]
     fn mp3_and_a_sender_without_metadata_have_fewer_tags() {
         let mut section = small(true);
         section.preamble = Preamble { metadata: None, audio: None, ..section.preamble };
@@ -137,7 +173,7 @@ mod tests {
         );
         let Media::Tag { payload, .. } = media else { panic!("no tag") };
         assert_eq!(payload.as_ptr(), picture.payload.as_ptr(), "not copied");
-        let sound = tag(&unit(TrackKind::Audio, 1_050, true), at(1_000));
+        let sound = tag(&unit(TrackKind::Audio, 1_050, false), at(1_000));
         check(&[sound], &[b"\x08\0\0\x07\0\0\x32\0\0\0\0", b"payload", b"\0\0\0\x12"]);
     }
 

@@ -5,8 +5,12 @@
 //!
 //! A section begins at a random access point, when all tracks have shown or a second has passed; a changed or late codec
 //! configuration makes the next random access point begin another. Until then what arrives is held, within bounds.
+//!
+//! Where only audio comes, a section without video begins after a second, or at once where metadata announces no video;
+//! video that shows later begins a section of its own.
 
 mod clock;
+mod early;
 mod read;
 mod selection;
 
@@ -23,6 +27,7 @@ use crate::media::track::{AudioConfiguration, TrackKind, VideoConfiguration};
 use crate::media::video::VideoError;
 
 use self::clock::TakeClock;
+use self::early::EarlyAudio;
 pub use self::selection::OtherTrack;
 use self::selection::Selection;
 use super::command::PublisherId;
@@ -36,10 +41,9 @@ pub const RANDOM_ACCESS_WAIT: Duration = Duration::from_secs(12);
 pub const MAX_HELD: usize = 1024;
 /// The most payload bytes held before a section begins; likewise.
 pub const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
-/// The most audio access units kept from before a section's random access point; the oldest leave first.
-pub const MAX_EARLY_AUDIO: usize = 128;
-/// The most payload bytes of these, unless a single one is longer; likewise. It is 128 access units of lossless stereo.
-pub const MAX_EARLY_AUDIO_BYTES: usize = 4 * 1024 * 1024;
+/// How long a GOP of a section without video is. Any access unit of audio could begin one; a second is what an attempt
+/// reads again as warm-up.
+pub const AUDIO_GOP: Ticks = Ticks::from_millis(1_000);
 /// The longest metadata or decoder configuration. Each section keeps its own, and encoders send under 2 KiB.
 pub const MAX_PREAMBLE_BYTES: usize = 64 * 1024;
 /// A picture shown outside of this, counted from its decoding, is damaged: H.264 reorders at most 16 pictures.
@@ -113,8 +117,8 @@ pub enum TakeEvent {
 pub struct SectionStart {
     /// What FFmpeg reads first.
     pub preamble: Preamble,
-    /// The video track.
-    pub video: VideoConfiguration,
+    /// The video track, unless only audio comes.
+    pub video: Option<VideoConfiguration>,
     /// The audio track, if one has shown.
     pub audio: Option<AudioConfiguration>,
     /// What a node's FFmpeg must read from FLV.
@@ -125,6 +129,17 @@ pub struct SectionStart {
     pub position: Ticks,
 }
 
+/// What of the open section's configuration has changed: the next random access point begins another section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stale {
+    /// Nothing.
+    Fresh,
+    /// That of the video, or video has shown: audio still belongs to the open section.
+    Video,
+    /// That of the audio: what comes of it belongs to the next section.
+    Audio,
+}
+
 /// Whether a section is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
@@ -132,8 +147,8 @@ enum Gate {
     Closed { since: Option<Instant> },
     /// A random access point is held; waiting since then for all tracks to show.
     Probing(Instant),
-    /// Access units pass. `stale`: the configuration has changed since.
-    Open { stale: bool },
+    /// Access units pass.
+    Open(Stale),
 }
 
 /// One publisher connection's share of a stream's timeline.
@@ -145,14 +160,17 @@ pub struct Take {
     selection: Selection,
     video: Option<VideoConfiguration>,
     audio: Option<AudioConfiguration>,
-    /// How the video of the section lies that is open.
+    /// Whether anything of a video track has come, decodable or not.
+    video_shown: bool,
+    /// How the video of the section lies that is open; `None` where it has audio only.
     open_video: Option<Carriage>,
+    /// Where the last GOP of a section without video began.
+    audio_gop: Option<Ticks>,
     metadata: flv::Metadata,
     gate: Gate,
     held: Vec<AccessUnit>,
     held_bytes: usize,
-    early_audio: VecDeque<AccessUnit>,
-    early_audio_bytes: usize,
+    early_audio: EarlyAudio,
     events: VecDeque<TakeEvent>,
 }
 
@@ -167,13 +185,14 @@ impl Take {
             selection: Selection::default(),
             video: None,
             audio: None,
+            video_shown: false,
             open_video: None,
+            audio_gop: None,
             metadata: flv::Metadata::default(),
             gate: Gate::Closed { since: None },
             held: Vec::new(),
             held_bytes: 0,
-            early_audio: VecDeque::new(),
-            early_audio_bytes: 0,
+            early_audio: EarlyAudio::default(),
             events: VecDeque::new(),
         }
     }
@@ -216,25 +235,39 @@ impl Take {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.gate {
-            Gate::Closed { since } => since.map(|since| since + RANDOM_ACCESS_WAIT),
+            Gate::Closed { since } => {
+                let audio_only = self.early_audio.since().filter(|_| !self.video_shown);
+                let audio_only = audio_only.map(|since| since + TRACK_WAIT);
+                audio_only.or(since.map(|since| since + RANDOM_ACCESS_WAIT))
+            }
             Gate::Probing(since) => Some(since + TRACK_WAIT),
-            Gate::Open { .. } => None,
+            Gate::Open(_) => None,
         }
     }
 
-    /// Time has passed: a section that has waited long enough for its tracks begins, and a take that has waited long
-    /// enough for a random access point is over.
+    /// Whether audio is held for the next section, whose random access point has not come: the open section's audio has
+    /// not fallen silent then.
+    #[must_use]
+    pub fn holds_audio(&self) -> bool {
+        self.gate == Gate::Open(Stale::Audio) && !self.early_audio.is_empty()
+    }
+
+    /// Time has passed: a section that has waited long enough for its tracks begins, with audio alone where no video has
+    /// shown; and a take that has waited long enough for a random access point is over.
     pub fn handle_deadline(&mut self, now: Instant) {
         if self.next_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
         match self.gate {
+            Gate::Closed { .. } if !self.video_shown && !self.early_audio.is_empty() => {
+                self.begin_with_audio()
+            }
             Gate::Closed { .. } => {
                 self.gate = Gate::Closed { since: None };
                 self.events.push_back(TakeEvent::NoRandomAccessPoint);
             }
             Gate::Probing(_) => self.begin_section(),
-            Gate::Open { .. } => {}
+            Gate::Open(_) => {}
         }
     }
 
@@ -266,7 +299,7 @@ impl Take {
         self.events.clear();
         self.held.clear();
         self.early_audio.clear();
-        (self.held_bytes, self.early_audio_bytes) = (0, 0);
+        self.held_bytes = 0;
     }
 
     /// What is held was coded with the configuration that is there now, before another one comes.
@@ -276,11 +309,17 @@ impl Take {
         }
     }
 
-    fn mark_stale(&mut self) {
-        match self.gate {
-            Gate::Open { .. } => self.gate = Gate::Open { stale: true },
-            Gate::Probing(_) if self.all_tracks_shown() => self.begin_section(),
-            Gate::Probing(_) | Gate::Closed { .. } => {}
+    /// The configuration of a track has changed, or has come.
+    fn mark_stale(&mut self, kind: TrackKind) {
+        match (self.gate, kind) {
+            (Gate::Open(_), TrackKind::Audio) => {
+                // What was kept of the old one is no beginning for the new one.
+                self.early_audio.clear();
+                self.gate = Gate::Open(Stale::Audio);
+            }
+            (Gate::Open(Stale::Fresh), TrackKind::Video) => self.gate = Gate::Open(Stale::Video),
+            (Gate::Probing(_), _) if self.all_tracks_shown() => self.begin_section(),
+            (Gate::Open(_) | Gate::Probing(_) | Gate::Closed { .. }, _) => {}
         }
     }
 
@@ -293,15 +332,20 @@ impl Take {
         self.audio.is_some() || (self.preamble.metadata.is_some() && !self.metadata.announces_audio)
     }
 
+    /// Metadata that tells of tracks, and of none with video.
+    fn no_video_announced(&self) -> bool {
+        self.metadata.announces_audio && !self.metadata.announces_video && !self.video_shown
+    }
+
     fn pass_video(&mut self, unit: AccessUnit, now: Instant) {
         match self.gate {
-            Gate::Open { stale: false } => self.events.push_back(TakeEvent::Unit(unit)),
-            Gate::Open { stale: true } if !unit.random_access => {
+            Gate::Open(Stale::Fresh) => self.events.push_back(TakeEvent::Unit(unit)),
+            Gate::Open(_) if !unit.random_access => {
                 // A new size is the decoder's affair; a new codec is not for the section that is open.
                 let fits = self.open_video == self.video_carriage();
                 self.events.push_back(if fits { TakeEvent::Unit(unit) } else { TakeEvent::Undecodable });
             }
-            Gate::Open { stale: true } => {
+            Gate::Open(_) => {
                 self.hold(unit);
                 self.begin_section();
             }
@@ -321,24 +365,40 @@ impl Take {
         }
     }
 
-    fn pass_audio(&mut self, unit: AccessUnit) {
+    fn pass_audio(&mut self, unit: AccessUnit, now: Instant) {
         match self.gate {
-            Gate::Open { stale: false } => self.events.push_back(TakeEvent::Unit(unit)),
+            Gate::Open(Stale::Fresh) => self.emit_audio(unit),
+            Gate::Open(Stale::Video) => {
+                // The next section's encoder has heard what comes before its first sound, as an undisturbed one has.
+                self.early_audio.lead_in(unit.clone(), now);
+                self.emit_audio(unit);
+            }
+            // Without video there is no random access point to wait for.
+            Gate::Open(Stale::Audio) if self.open_video.is_none() => {
+                self.hold(unit);
+                self.begin_section();
+            }
             Gate::Probing(_) => self.hold(unit),
-            // The configuration may have changed for this very track: it belongs to the next section.
-            Gate::Closed { .. } | Gate::Open { stale: true } => self.keep_early(unit),
+            Gate::Closed { .. } => {
+                self.early_audio.keep(unit, now);
+                if self.no_video_announced() {
+                    self.begin_with_audio();
+                }
+            }
+            Gate::Open(Stale::Audio) => self.early_audio.keep(unit, now),
         }
     }
 
-    fn keep_early(&mut self, unit: AccessUnit) {
-        self.early_audio_bytes += unit.payload.len();
-        self.early_audio.push_back(unit);
-        while self.early_audio.len() > MAX_EARLY_AUDIO
-            || (self.early_audio.len() > 1 && self.early_audio_bytes > MAX_EARLY_AUDIO_BYTES)
-        {
-            let oldest = self.early_audio.pop_front();
-            self.early_audio_bytes -= oldest.map_or(0, |oldest| oldest.payload.len());
+    /// In a section without video the audio says where its GOPs begin.
+    fn emit_audio(&mut self, mut unit: AccessUnit) {
+        if self.open_video.is_none() {
+            let time = unit.presentation_time;
+            unit.random_access = self.audio_gop.is_none_or(|began| time - began >= AUDIO_GOP);
+            if unit.random_access {
+                self.audio_gop = Some(time);
+            }
         }
+        self.events.push_back(TakeEvent::Unit(unit));
     }
 
     fn hold(&mut self, unit: AccessUnit) {
@@ -349,23 +409,41 @@ impl Take {
         }
     }
 
+    /// A section without video begins with the audio that has been kept.
+    fn begin_with_audio(&mut self) {
+        self.held.extend(self.early_audio.drain());
+        self.begin_section();
+    }
+
+    /// A section begins with the access unit that was held first: a picture, or audio where there is no video.
     fn begin_section(&mut self) {
         self.place_after_anchor();
-        let (Some(video), Some(first)) = (self.video.clone(), self.held.first()) else { return };
-        let frame_rate = self.metadata.frame_rate.or(video.frame_rate);
-        let position = first.presentation_time;
+        let Some(first) = self.held.first() else { return };
+        let (position, has_video) = (first.presentation_time, first.track == TrackKind::Video);
+        let video = self.video.clone().filter(|_| has_video);
+        if has_video && video.is_none() {
+            return;
+        }
+        let frame_rate = self.metadata.frame_rate.or(video.as_ref().and_then(|video| video.frame_rate));
+        let frame_rate = frame_rate.filter(|_| has_video);
         let (preamble, audio) = (self.preamble.clone(), self.audio.clone());
-        self.open_video = self.video_carriage();
+        self.open_video = self.video_carriage().filter(|_| has_video);
+        self.audio_gop = None;
         let audio_carriage = audio.as_ref().map(|audio| Carriage::of_audio(audio.codec));
         let reads = self.open_video.into_iter().chain(audio_carriage).collect();
         let start = SectionStart { preamble, video, audio, reads, frame_rate, position };
         self.events.push_back(TakeEvent::SectionBegins(start));
         let mut held = std::mem::take(&mut self.held).into_iter();
-        self.events.extend(held.next().map(TakeEvent::Unit));
-        self.events.extend(self.early_audio.drain(..).map(TakeEvent::Unit));
-        self.events.extend(held.map(TakeEvent::Unit));
-        (self.held_bytes, self.early_audio_bytes) = (0, 0);
-        self.gate = Gate::Open { stale: false };
+        let first: Vec<AccessUnit> = held.next().into_iter().chain(self.early_audio.drain()).collect();
+        for unit in first.into_iter().chain(held) {
+            match unit.track {
+                TrackKind::Video => self.events.push_back(TakeEvent::Unit(unit)),
+                TrackKind::Audio => self.emit_audio(unit),
+            }
+        }
+        self.held_bytes = 0;
+        // Video that has been configured meanwhile waits for its random access point.
+        self.gate = Gate::Open(if has_video || self.video.is_none() { Stale::Fresh } else { Stale::Video });
     }
 }
 
@@ -373,10 +451,10 @@ impl Take {
     /// The take's first message need not be its earliest: audio may come before a picture that is shown first. All that
     /// is held moves on, so that nothing lies before the anchor.
     fn place_after_anchor(&mut self) {
-        let units = || self.held.iter().chain(&self.early_audio);
+        let units = || self.held.iter().chain(self.early_audio.iter());
         let earliest = units().map(|unit| unit.decode_time.min(unit.presentation_time)).min();
         let Some(missing) = earliest.and_then(|earliest| self.clock.settle_anchor(earliest)) else { return };
-        for unit in self.held.iter_mut().chain(&mut self.early_audio) {
+        for unit in self.held.iter_mut().chain(self.early_audio.iter_mut()) {
             unit.decode_time = unit.decode_time + missing;
             unit.presentation_time = unit.presentation_time + missing;
         }

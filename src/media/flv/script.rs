@@ -32,6 +32,8 @@ pub struct Metadata {
     pub encoder: Option<String>,
     /// Whether an audio track is announced: `audiocodecid` is there.
     pub announces_audio: bool,
+    /// Whether a video track is announced: `videocodecid` is there, or a size, a frame rate or a video bitrate that can be.
+    pub announces_video: bool,
 }
 
 /// Reads a script tag's body. A `@setDataFrame` before `onMetaData`, as RTMP carries it, is skipped. Of what
@@ -44,6 +46,7 @@ pub fn read_metadata(body: &[u8]) -> Option<Metadata> {
     while let Ok(Some((name, value))) = reader.property() {
         metadata.set(name, value);
     }
+    metadata.announces_video |= metadata.describes_video();
     Some(metadata)
 }
 
@@ -58,8 +61,14 @@ impl Metadata {
             (b"encoder", Item::Text(text)) => self.encoder = printable(text),
             // A number in FLV, a FourCC's text from some encoders; 0 is linear PCM, so presence is what counts.
             (b"audiocodecid", Item::Number(_) | Item::Text(_)) => self.announces_audio = true,
+            (b"videocodecid", Item::Number(_) | Item::Text(_)) => self.announces_video = true,
             _ => {}
         }
+    }
+
+    fn describes_video(&self) -> bool {
+        let size = self.width.or(self.height).is_some();
+        size || self.frame_rate.is_some() || self.video_bitrate.is_some()
     }
 }
 
@@ -139,6 +148,7 @@ mod tests {
             audio_bitrate: Some(Bitrate::kilobits(125)),
             encoder: Some("Lavf59.27.100".into()),
             announces_audio: true,
+            announces_video: true,
         }
     }
 
@@ -172,7 +182,8 @@ mod tests {
         let width = number(640.0);
         let body =
             object(&[("a", nested), ("b", array), ("c", ecma), ("d", date), ("e", typed), ("width", &width)]);
-        assert_eq!(read_metadata(&body), Some(Metadata { width: Some(640), ..Metadata::default() }));
+        let expected = Metadata { width: Some(640), announces_video: true, ..Metadata::default() };
+        assert_eq!(read_metadata(&body), Some(expected));
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn delta(millis: i64) -> AccessUnit {
 }
 
 fn sound(millis: i64) -> AccessUnit {
-    unit(TrackKind::Audio, millis, true, 5)
+    unit(TrackKind::Audio, millis, false, 5)
 }
 
 fn log(max_millis: i64, max_bytes: usize) -> GopLog {
@@ -51,6 +51,11 @@ fn nothing_is_kept_before_the_first_random_access_point() {
     assert_eq!(log.append(sound(20), A), Appended::Kept);
     assert_eq!((log.len(), log.bytes()), (1, cost(1, 2, 105)));
     assert_eq!(log.append(sound(20), B), Appended::Undecodable, "another section has no GOP yet");
+    assert_eq!(
+        log.append(unit(TrackKind::Audio, 20, true, 5), B),
+        Appended::Kept,
+        "without video audio begins GOPs"
+    );
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Proxy {
             name: "demo".parse().expect("test name"),
         };
         let attempt = script::attempt();
-        let demand = Demand { reads, ..Demand::of(&attempt.ladder) };
+        let demand = Demand { reads, ..Demand::of(&attempt) };
         let request = LeaseRequest { stream, attempt, demand, input: inputs, events: sender };
         self.fleet.request(request)?;
         Ok(Stream { input: Some(input), events })

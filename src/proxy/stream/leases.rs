@@ -51,7 +51,7 @@ impl Leases {
         let attempt = spec.number;
         let (sender, input) = mpsc::channel(INPUT_CAPACITY);
         self.inputs.insert(spec.number, sender);
-        let demand = Demand { reads, prefer_not, ..Demand::of(&spec.ladder) };
+        let demand = Demand { reads, prefer_not, ..Demand::of(&spec) };
         let (stream, events) = (self.stream.clone(), self.events.clone());
         let request = LeaseRequest { stream, attempt: spec, demand, input, events };
         self.fleet.request(request).map_err(|detail| {

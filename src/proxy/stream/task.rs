@@ -282,7 +282,7 @@ impl Running {
 
     fn commit(&mut self, commit: Commit) {
         match commit {
-            Commit::AudioExpected => self.window.expect_audio(),
+            Commit::SectionBegins(tracks) => self.window.begin_section(tracks),
             Commit::AudioSilent { until } => self.window.handle_silence(until),
             Commit::Init(init) => {
                 self.configurations.insert(init.output, init.configuration.clone());

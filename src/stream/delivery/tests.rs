@@ -26,7 +26,7 @@ impl Scene {
         let mut delivery = Delivery::new(ladder(), Duration::from_secs(10), LONGEST_WAIT);
         let section = section(1, 3_000);
         delivery.begin_section(&section);
-        assert_eq!(show(&std::iter::from_fn(|| delivery.next_command()).collect::<Vec<_>>()), "audio");
+        assert_eq!(show(&std::iter::from_fn(|| delivery.next_command()).collect::<Vec<_>>()), "begin:Both");
         Self { delivery, log, section, now: crate::base::clock::now() }
     }
 
@@ -123,7 +123,7 @@ fn show(commands: &[Command]) -> String {
         Command::Place { spec, .. } => format!("place{}", spec.number),
         Command::Feed { .. } => "feed".to_owned(),
         Command::Cancel { attempt, reason } => format!("cancel{attempt}:{reason}"),
-        Command::Commit(Commit::AudioExpected) => "audio".to_owned(),
+        Command::Commit(Commit::SectionBegins(tracks)) => format!("begin:{tracks:?}"),
         Command::Commit(Commit::AudioSilent { until }) => format!("silent@{}", until.as_millis()),
         Command::Commit(Commit::Init(init)) => match init.output {
             Output::Rendition(rendition) => format!("init{rendition}"),

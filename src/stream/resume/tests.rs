@@ -91,7 +91,7 @@ fn audio_that_lags_holds_its_gops() {
     let mut log = log();
     for second in [0, 1_000, 2_000, 3_000] {
         append_gop(&mut log, 1, second, second + 1_000);
-        log.append(unit(TrackKind::Audio, second + 990, true), SectionId(1));
+        log.append(unit(TrackKind::Audio, second + 990, false), SectionId(1));
     }
     let renditions = [rendition(3_000)];
     let check_audio = |audio: AudioCommit, needed: u64| {
@@ -148,7 +148,7 @@ fn the_base_is_a_whole_millisecond_a_second_before_the_earliest_time() {
     let mut first = unit(TrackKind::Video, 5_000, true);
     first.decode_time = at(4_900);
     log.append(first, SectionId(1));
-    let mut sound = unit(TrackKind::Audio, 4_850, true);
+    let mut sound = unit(TrackKind::Audio, 4_850, false);
     sound.presentation_time = at(4_850) + Ticks(7);
     sound.decode_time = sound.presentation_time;
     log.append(sound, SectionId(1));

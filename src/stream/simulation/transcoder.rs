@@ -69,6 +69,8 @@ impl Transcoder {
         let time = self.spec.base + Ticks::from_millis(i64::from(millis));
         match (kind, body[1]) {
             (9, 0) => self.video_inits(body, out),
+            // Metadata.
+            (18, _) => {}
             (8, 0) => out.push(audio_init(body)),
             (8, _) => {
                 let data = body.slice(2..);

@@ -435,7 +435,7 @@ impl World {
                     self.transcoders.remove(&attempt);
                     self.specs.remove(&attempt);
                 }
-                Command::Commit(Commit::AudioExpected) => self.window.expect_audio(),
+                Command::Commit(Commit::SectionBegins(tracks)) => self.window.begin_section(tracks),
                 Command::Commit(Commit::AudioSilent { until }) => self.window.handle_silence(until),
                 Command::Commit(Commit::Init(init)) => self.window.handle_init(init),
                 Command::Commit(Commit::Fragment { fragment, end }) => {

@@ -87,6 +87,7 @@ impl Take {
     fn handle_video(&mut self, arrival: &Arrival<'_>) -> Result<(), TakeError> {
         match tolerate(flv::read_video(arrival.body))? {
             Some(VideoBody::Configuration { codec, record }) => {
+                self.video_shown = true;
                 if self.preamble.video.as_ref() != Some(arrival.body) {
                     check_length(arrival.body)?;
                     let video = video::read_configuration(codec, record)?;
@@ -95,6 +96,7 @@ impl Take {
                 }
             }
             Some(VideoBody::AccessUnit { codec, composition_offset_ms, data, .. }) => {
+                self.video_shown = true;
                 self.selection.follow(TrackKind::Video, arrival.number);
                 let unit = self.read_picture(codec, composition_offset_ms, data, arrival);
                 match unit {
@@ -130,7 +132,7 @@ impl Take {
             self.begin_what_is_held();
             self.video = Some(refined);
             if known {
-                self.mark_stale();
+                self.mark_stale(TrackKind::Video);
             }
         }
         let offset = Ticks::from_millis(i64::from(composition_offset_ms));
@@ -145,7 +147,7 @@ impl Take {
         self.begin_what_is_held();
         self.video = Some(video);
         self.preamble.video = Some(record);
-        self.mark_stale();
+        self.mark_stale(TrackKind::Video);
     }
 
     fn handle_audio(&mut self, arrival: &Arrival<'_>) -> Result<(), TakeError> {
@@ -161,7 +163,7 @@ impl Take {
             Some(AudioBody::AccessUnit { codec, data }) => {
                 self.selection.follow(TrackKind::Audio, arrival.number);
                 if let Some(unit) = self.read_sound(codec, data, arrival) {
-                    self.pass_audio(unit);
+                    self.pass_audio(unit, arrival.now);
                 }
             }
             Some(AudioBody::Empty) | None => {}
@@ -187,7 +189,7 @@ impl Take {
             track: TrackKind::Audio,
             decode_time: time,
             presentation_time: time,
-            random_access: true,
+            random_access: false,
             payload: arrival.body.clone(),
         })
     }
@@ -199,7 +201,7 @@ impl Take {
         }
         self.audio = Some(audio);
         self.preamble.audio = record;
-        self.mark_stale();
+        self.mark_stale(TrackKind::Audio);
     }
 }
 

@@ -20,16 +20,22 @@ fn take() -> Take {
     Take::new(PublisherId(1), Ticks::ZERO)
 }
 
-/// `S` a section, `K` a random access point, `P` another picture, `A` audio, each with its time in milliseconds; `-` an
-/// undecodable picture, `over` the end. A section with audio has a `+`.
+/// `S` a section, `K` a random access point, `P` another picture, `A` audio, `G` audio with which a GOP begins, each with its
+/// time in milliseconds; `-` an undecodable picture, `over` the end. A section with audio has a `+`, one of audio alone `!`.
 fn show(event: &TakeEvent) -> String {
     match event {
         TakeEvent::SectionBegins(start) => {
-            format!("S{}{}", start.position.as_millis(), if start.audio.is_some() { "+" } else { "" })
+            let tracks = match (&start.video, &start.audio) {
+                (None, _) => "!",
+                (Some(_), Some(_)) => "+",
+                (Some(_), None) => "",
+            };
+            format!("S{}{tracks}", start.position.as_millis())
         }
         TakeEvent::Unit(unit) => {
             let letter = match (unit.track, unit.random_access) {
-                (TrackKind::Audio, _) => "A",
+                (TrackKind::Audio, true) => "G",
+                (TrackKind::Audio, false) => "A",
                 (TrackKind::Video, true) => "K",
                 (TrackKind::Video, false) => "P",
             };
@@ -130,42 +136,6 @@ fn early_audio_is_kept_behind_the_random_access_point() {
 }
 
 #[test]
-fn early_audio_is_bounded_and_the_oldest_leaves() {
-    let mut take = take();
-    let now = crate::base::clock::now();
-    take.handle_tag(&video_tag(0, 0), now).unwrap();
-    take.handle_tag(&audio_tag(0), now).unwrap();
-    for millis in 0..u32::try_from(MAX_EARLY_AUDIO).unwrap() + 2 {
-        take.handle_tag(&sound(millis), now).unwrap();
-    }
-    take.handle_tag(&key(200), now).unwrap();
-    let found = drain(&mut take);
-    assert!(found.starts_with("S200+ K200 A2 A3 "), "{found}");
-    assert_eq!(found.matches('A').count(), MAX_EARLY_AUDIO);
-}
-
-#[test]
-fn long_early_audio_is_bounded_by_its_bytes_too() {
-    let mut take = take();
-    let now = crate::base::clock::now();
-    take.handle_tag(&audio_tag(0), now).unwrap();
-    let long = |bytes: usize| tag(TagKind::Audio, 0, [b"\xaf\x01", &vec![0; bytes - 2][..]].concat());
-    let held = |take: &Take| {
-        let bytes = take.early_audio.iter().map(|unit| unit.payload.len()).sum::<usize>();
-        assert_eq!(bytes, take.early_audio_bytes);
-        (take.early_audio.len(), bytes)
-    };
-    for _ in 0..20 {
-        take.handle_tag(&long(1 << 20), now).unwrap();
-    }
-    assert_eq!(held(&take), (4, MAX_EARLY_AUDIO_BYTES));
-    take.handle_tag(&long(9 << 20), now).unwrap();
-    assert_eq!(held(&take), (1, 9 << 20), "the newest stays");
-    take.handle_tag(&sound(0), now).unwrap();
-    assert_eq!(held(&take), (1, 7));
-}
-
-#[test]
 fn what_each_section_keeps_is_short() {
     let mut take = take();
     let now = crate::base::clock::now();
@@ -193,7 +163,7 @@ fn a_changed_configuration_waits_for_the_next_random_access_point() {
         (key(0), "S0+ K0"),
         (video_tag(40, 1), ""),
         (picture(40), "P40"),
-        (sound(50), ""),
+        (sound(50), "A50"),
         (key(80), "S80+ K80 A50"),
         (sound(90), "A90"),
         (key(120), "K120"),
@@ -357,7 +327,7 @@ fn of_several_tracks_the_first_is_followed() {
     give(TrackKind::Audio, [share(0, b"mp4a", &audio_tag(0).payload), share(1, b"Opus", &small)]);
     give(TrackKind::Video, [share(0, b"avc1", &other), share(2, b"avc1", &picture)]);
     let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
-    assert_eq!((start.video.width, start.preamble.video), (64, Some(small)));
+    assert_eq!((start.video.map(|video| video.width), start.preamble.video), (Some(64), Some(small)));
     let Some(TakeEvent::Unit(unit)) = take.next_event() else { panic!("no picture") };
     assert_eq!((unit.payload, take.next_event()), (picture, None));
     let others = [(TrackKind::Video, 0, *b"avc1"), (TrackKind::Audio, 1, *b"Opus")]
@@ -460,7 +430,7 @@ fn a_section_says_what_is_known_of_it() {
     let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
     let [metadata, video, audio, _] = tags.map(|tag| Some(tag.payload));
     assert_eq!(start.preamble, Preamble { metadata, video, audio });
-    assert_eq!((start.video.width, start.video.height), (64, 36));
+    assert_eq!(start.video.map(|video| (video.width, video.height)), Some((64, 36)));
     assert_eq!(start.audio.map(|audio| audio.codec), Some(AudioCodec::Aac));
     assert_eq!((start.frame_rate, start.position), (Some(50.0), at(5_080)));
     assert_eq!(take.publisher(), PublisherId(7));
@@ -473,6 +443,85 @@ fn without_metadata_the_configuration_says_the_frame_rate() {
     [video_tag(0, 0), audio_tag(0), key(0)].iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
     let Some(TakeEvent::SectionBegins(start)) = take.next_event() else { panic!("no section") };
     assert_eq!(start.frame_rate, Some(25.0));
+}
+
+/// `onMetaData` with `audiocodecid` 10 and nothing of video.
+const SOUND_ONLY: &[u8] = b"\x02\0\x0aonMetaData\x03\0\x0caudiocodecid\0\x40\x24\0\0\0\0\0\0\0\0\x09";
+
+#[test]
+fn audio_alone_begins_a_section_after_a_second() {
+    check(&[
+        (audio_tag(0), ""),
+        (sound(10), ""),
+        (sound(1_009), ""),
+        (sound(1_010), "S0! G0 A999 G1000"),
+        (sound(1_031), "A1021"),
+        (sound(1_999), "A1989"),
+        (sound(2_010), "G2000"),
+    ]);
+}
+
+#[test]
+fn metadata_that_announces_audio_alone_is_believed() {
+    check(&[(metadata(SOUND_ONLY), ""), (audio_tag(0), ""), (sound(0), "S0! G0"), (sound(21), "A21")]);
+    check(&[(metadata(WITH_SOUND), ""), (audio_tag(0), ""), (sound(0), ""), (sound(21), "")]);
+    check(&[(metadata(SILENT), ""), (audio_tag(0), ""), (sound(0), ""), (sound(21), "")]);
+}
+
+#[test]
+fn audio_waits_for_video_that_has_shown() {
+    check(&[
+        (audio_tag(0), ""),
+        (sound(0), ""),
+        (video_tag(0, 0), ""),
+        (sound(1_500), ""),
+        (picture(2_000), "-"),
+        (key(3_000), "S3000+ K3000 A0 A1500"),
+    ]);
+    check(&[(metadata(SOUND_ONLY), ""), (audio_tag(0), ""), (picture(0), "-"), (sound(0), "")]);
+}
+
+#[test]
+fn video_that_shows_later_begins_a_section_of_its_own() {
+    check(&[
+        (metadata(SOUND_ONLY), ""),
+        (audio_tag(0), ""),
+        (sound(0), "S0! G0"),
+        (video_tag(10, 0), ""),
+        (picture(10), "-"),
+        (sound(21), "A21"),
+        (key(40), "S40+ K40 A21"),
+        (sound(1_200), "A1200"),
+        (picture(1_240), "P1240"),
+    ]);
+}
+
+#[test]
+fn audio_alone_that_changes_begins_a_section_at_once() {
+    let mp3 = |timestamp_ms| tag(TagKind::Audio, timestamp_ms, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    check(&[
+        (metadata(SOUND_ONLY), ""),
+        (audio_tag(0), ""),
+        (sound(0), "S0! G0"),
+        (mp3(21), "S21! G21"),
+        (mp3(47), "A47"),
+    ]);
+}
+
+#[test]
+fn audio_that_has_changed_is_held_for_the_next_section() {
+    let start = crate::base::clock::now();
+    let mut take = take();
+    let mut give = |tag: &Tag| {
+        take.handle_tag(tag, start).expect("a codec that is taken");
+        take.holds_audio()
+    };
+    let mp3 = tag(TagKind::Audio, 30, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    let begun = [video_tag(0, 0), audio_tag(0), key(0), sound(10), video_tag(20, 1), sound(25)];
+    assert!(begun.iter().all(|tag| !give(tag)), "a lead-in is no audio that is held");
+    assert!(give(&mp3) && give(&picture(40)));
+    assert!(!give(&key(80)));
+    assert!(drain(&mut take).ends_with("A10 A25 P40 S80+ K80 A30"), "no sound of another codec leads in");
 }
 
 /// Expects the tag to end the take, for this reason, and nothing of it to be kept.

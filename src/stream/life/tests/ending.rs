@@ -163,12 +163,12 @@ fn media_that_cannot_be_taken_closes_the_publisher() {
 }
 
 #[test]
-fn a_publisher_of_audio_alone_is_told_that_it_is_not_carried() {
+fn a_publisher_of_nothing_that_can_be_read_is_told_so() {
     let mut scene = Scene::live();
     scene.send(1, [tag(crate::media::flv::TagKind::Audio, 0, &b"\xaf\x01\x21"[..])]);
     scene.wait(crate::stream::take::RANDOM_ACCESS_WAIT);
     scene.carry_out(false);
-    let detail = "for 12 s no video has come: audio alone is not carried".to_owned();
+    let detail = "for 12 s nothing has come that says how the video or the audio is coded".to_owned();
     let (publisher, reason) = (PublisherId(1), Reason::NoRandomAccessPoint);
     assert_eq!(scene.commands.first(), Some(&Command::ClosePublisher { publisher, reason, detail }));
 }

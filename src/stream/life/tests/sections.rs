@@ -4,6 +4,7 @@ use super::*;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::ladder::AudioOutput;
 use crate::media::flv::TagKind;
+use crate::media::track::Tracks;
 
 /// Each call begins a section, by the other of two configurations.
 fn change(scene: &mut Scene, number: u32) {
@@ -141,7 +142,7 @@ fn a_source_that_no_node_can_read_closes_its_publisher_at_once() {
     assert_eq!(
         scene.commands,
         [
-            Command::Commit(Commit::AudioExpected),
+            Command::Commit(Commit::SectionBegins(Tracks::Both)),
             Command::ClosePublisher { publisher, reason, detail: DETAIL.to_owned() },
             Command::Finish { reason },
         ],
@@ -196,4 +197,61 @@ fn a_node_that_says_so_does_not_close_a_publisher() {
     }
     scene.stream.handle_failed(AttemptFailure { attempt: 1, node: None, reason, detail }, scene.now);
     assert_eq!((scene.endings().as_str(), scene.stream.sections.len()), ("", 1));
+}
+
+/// `onMetaData` with `audiocodecid` 10 and nothing of video.
+const SOUND_ONLY: &[u8] = b"\x02\0\x0aonMetaData\x03\0\x0caudiocodecid\0\x40\x24\0\0\0\0\0\0\0\0\x09";
+
+/// Where committed access units of audio begin, in samples after the start.
+fn committed_audio(scene: &mut Scene) -> Vec<i64> {
+    let place = |command: Command| {
+        let Command::Commit(Commit::Audio { place, .. }) = command else { return None };
+        Some(place.decode_time - START * 48)
+    };
+    scene.commands.drain(..).filter_map(place).collect()
+}
+
+#[test]
+fn audio_alone_is_put_out_and_outlives_its_node() {
+    let mut scene = Scene::live();
+    scene.send(1, [tag(crate::media::flv::TagKind::Script, 0, SOUND_ONLY), audio_tag(0)]);
+    let sounds = |range: std::ops::Range<u32>| range.map(|unit| sound(unit * 1024 / 48)).collect::<Vec<_>>();
+    scene.send(1, sounds(0..100));
+    scene.work();
+    let spec = &scene.specs[0];
+    assert_eq!((spec.has_video, spec.has_audio), (false, true));
+    assert_eq!(committed_audio(&mut scene), (0..100).map(|unit| unit * 1024).collect::<Vec<_>>());
+    assert_eq!(scene.stream.log.len(), 2, "a GOP of audio is a second, and one is kept as warm-up");
+    scene.fail(Reason::ConnectionLost);
+    scene.send(1, sounds(100..150));
+    scene.work();
+    assert_eq!(committed_audio(&mut scene), (100..150).map(|unit| unit * 1024).collect::<Vec<_>>());
+    let failover = scene.stream.delivery.failover.as_ref().expect("one attempt was lost");
+    assert!(failover.recovery.is_some() && scene.stream.delivery.lost() == 0);
+    scene.close(1, PublisherEnd::Orderly);
+    scene.work();
+    assert_eq!(scene.endings(), "finish:unpublished");
+}
+
+#[test]
+fn video_that_joins_audio_gets_a_section_of_its_own_and_no_sound_is_lost() {
+    let mut scene = Scene::live();
+    scene.send(1, [tag(crate::media::flv::TagKind::Script, 0, SOUND_ONLY), audio_tag(0)]);
+    for unit in 0..150 {
+        let time = unit * 1024 / 48;
+        if unit == 60 {
+            scene.send(1, [video_tag(time, 0)]);
+        }
+        if unit >= 70 && unit.is_multiple_of(10) {
+            scene.send(1, [key(time)]);
+        }
+        scene.send(1, [sound(time)]);
+        scene.work();
+    }
+    scene.close(1, PublisherEnd::Orderly);
+    scene.work();
+    let specs: Vec<_> = scene.specs.iter().map(|spec| (spec.has_video, spec.has_audio)).collect();
+    assert_eq!(specs, [(false, true), (true, true)]);
+    assert_eq!(committed_audio(&mut scene), (0..150).map(|unit| unit * 1024).collect::<Vec<_>>());
+    assert_eq!(scene.stream.delivery.lost() + scene.stream.delivery.undecodable(), 0);
 }

@@ -165,7 +165,7 @@ proptest! {
                     TakeEvent::Undecodable | TakeEvent::NoRandomAccessPoint => {}
                 }
             }
-            prop_assert!(take.early_audio.len() <= MAX_EARLY_AUDIO && take.held.len() < MAX_HELD);
+            prop_assert!(take.early_audio.iter().count() <= super::early::MAX_EARLY_AUDIO && take.held.len() < MAX_HELD);
         }
     }
 }
