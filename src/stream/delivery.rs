@@ -117,7 +117,9 @@ impl Delivery {
 
     /// The output goes on with `section`.
     pub fn begin_section(&mut self, section: &Section) {
-        self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
+        if section.video.is_some() {
+            self.renditions.iter_mut().for_each(|rendition| rendition.begin_section(section.position));
+        }
         self.backoff.begin_section();
         self.tracks = section.tracks();
         self.commands.push_back(Command::Commit(Commit::SectionBegins(self.tracks)));

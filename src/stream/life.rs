@@ -313,7 +313,8 @@ impl Stream {
             return Err((Reason::LimitExceeded, detail));
         }
         self.close_section(now);
-        if let Some(before) = self.sections.back_mut() {
+        // Audio alone may go on beside the last pictures.
+        if let Some(before) = self.sections.back_mut().filter(|_| start.video.is_some()) {
             before.source_end = before.source_end.min(start.position);
         }
         self.next_section += 1;

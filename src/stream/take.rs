@@ -35,6 +35,9 @@ use super::section::Preamble;
 
 /// How long a section waits for a track that has not shown.
 pub const TRACK_WAIT: Duration = Duration::from_secs(1);
+/// How long audio alone waits for the first picture of a video track that has said how it is coded: an encoder may look
+/// ahead by a second or two.
+pub const PICTURE_WAIT: Duration = Duration::from_secs(3);
 /// How long a take may go without its first random access point.
 pub const RANDOM_ACCESS_WAIT: Duration = Duration::from_secs(12);
 /// The most access units held before a section begins; then it begins with the tracks that are there.
@@ -160,8 +163,8 @@ pub struct Take {
     selection: Selection,
     video: Option<VideoConfiguration>,
     audio: Option<AudioConfiguration>,
-    /// Whether anything of a video track has come, decodable or not.
-    video_shown: bool,
+    /// Whether a picture has come, decodable or not.
+    picture_shown: bool,
     /// How the video of the section lies that is open; `None` where it has audio only.
     open_video: Option<Carriage>,
     /// Where the last GOP of a section without video began.
@@ -185,7 +188,7 @@ impl Take {
             selection: Selection::default(),
             video: None,
             audio: None,
-            video_shown: false,
+            picture_shown: false,
             open_video: None,
             audio_gop: None,
             metadata: flv::Metadata::default(),
@@ -221,9 +224,18 @@ impl Take {
         (self.selection.others(), self.selection.more_others())
     }
 
-    /// The publisher has gone: a section that still waits for its tracks begins with what there is.
+    /// The publisher has gone: a section that still waits for its tracks begins with what there is, and audio that waits for
+    /// a picture without one.
     pub fn handle_end(&mut self) {
         self.begin_what_is_held();
+        let waits = match self.gate {
+            Gate::Closed { .. } => !self.picture_shown,
+            Gate::Open(stale) => stale == Stale::Audio,
+            Gate::Probing(_) => false,
+        };
+        if waits && !self.early_audio.is_empty() {
+            self.begin_with_audio();
+        }
     }
 
     /// What the last `handle_` call has found; call until `None`.
@@ -236,9 +248,10 @@ impl Take {
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.gate {
             Gate::Closed { since } => {
-                let audio_only = self.early_audio.since().filter(|_| !self.video_shown);
-                let audio_only = audio_only.map(|since| since + TRACK_WAIT);
-                audio_only.or(since.map(|since| since + RANDOM_ACCESS_WAIT))
+                let wait = if self.video.is_some() { PICTURE_WAIT } else { TRACK_WAIT };
+                let audio_alone = self.early_audio.since().filter(|_| !self.picture_shown);
+                let audio_alone = audio_alone.map(|since| since + wait);
+                audio_alone.or(since.map(|since| since + RANDOM_ACCESS_WAIT))
             }
             Gate::Probing(since) => Some(since + TRACK_WAIT),
             Gate::Open(_) => None,
@@ -259,7 +272,7 @@ impl Take {
             return;
         }
         match self.gate {
-            Gate::Closed { .. } if !self.video_shown && !self.early_audio.is_empty() => {
+            Gate::Closed { .. } if !self.picture_shown && !self.early_audio.is_empty() => {
                 self.begin_with_audio()
             }
             Gate::Closed { .. } => {
@@ -334,7 +347,8 @@ impl Take {
 
     /// Metadata that tells of tracks, and of none with video.
     fn no_video_announced(&self) -> bool {
-        self.metadata.announces_audio && !self.metadata.announces_video && !self.video_shown
+        let video_said = self.picture_shown || self.video.is_some() || self.metadata.announces_video;
+        self.metadata.announces_audio && !video_said
     }
 
     fn pass_video(&mut self, unit: AccessUnit, now: Instant) {

@@ -13,7 +13,7 @@ use crate::media::flv::{Tag, TagKind};
 use crate::proxy::fleet::tests::soon;
 use crate::rtmp::client::{Client, MESSAGE_STREAM, commands};
 use crate::rtmp::handshake;
-use crate::stream::simulation::source::{Numbers, Source};
+use crate::stream::simulation::source::{Numbers, Shape, Source};
 
 /// What the server's handshake takes.
 const HANDSHAKE_BYTES: usize = 1 + 2 * handshake::HANDSHAKE_BYTES;
@@ -59,7 +59,8 @@ impl Encoder {
     }
 
     fn over(socket: impl Socket + 'static) -> Self {
-        let (client, source, numbers) = (Client::new(), Source::new(u32::MAX, false), Numbers::default());
+        let (client, source, numbers) =
+            (Client::new(), Source::new(u32::MAX, false, Shape::Whole), Numbers::default());
         Self { client, socket: Box::new(socket), received: Vec::new(), source, numbers }
     }
 

@@ -103,6 +103,20 @@ fn publishers_that_come_and_go_lose_nothing_that_was_accepted() {
 }
 
 #[test]
+fn tracks_that_come_and_go_lose_nothing() {
+    run(SCHEDULES / 2, |dice| Faults {
+        shapes: true,
+        node_deaths: dice.below(4),
+        crashes: dice.below(2),
+        reconnects: dice.below(3),
+        takeovers: dice.below(2),
+        parameter_changes: dice.below(2),
+        no_reordering: dice.one_in(2),
+        ..Faults::default()
+    });
+}
+
+#[test]
 fn publishers_that_vanish_without_a_word_are_replaced() {
     run(400, |dice| Faults {
         silences: 1 + dice.below(2),

@@ -16,6 +16,20 @@ pub const VIDEO: [&[u8]; 2] = [
 /// AAC-LC, 48 kHz, stereo.
 pub const AUDIO: &[u8] = b"\xaf\0\x11\x90";
 
+/// Which tracks an encoder sends, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Both, all the time.
+    #[default]
+    Whole,
+    /// Sound alone.
+    SoundAlone,
+    /// Sound that shows after so many pictures.
+    LateSound(u32),
+    /// No sound from one picture up to another.
+    Pause(u32, u32),
+}
+
 /// One encoder connection: what it sends, and when after its start in milliseconds.
 #[derive(Debug)]
 pub struct Source {
@@ -24,6 +38,7 @@ pub struct Source {
     next_audio: u32,
     pictures: u32,
     no_reordering: bool,
+    shape: Shape,
 }
 
 /// Pictures and audio access units are numbered over all takes, so that each can be told.
@@ -39,14 +54,20 @@ fn tag(kind: TagKind, timestamp_ms: u32, payload: impl Into<Bytes>) -> Tag {
 
 impl Source {
     /// An encoder that sends `pictures` pictures, with its clock at zero.
-    pub fn new(pictures: u32, no_reordering: bool) -> Self {
-        Self { configuration: 0, next_picture: 0, next_audio: 0, pictures, no_reordering }
+    pub fn new(pictures: u32, no_reordering: bool, shape: Shape) -> Self {
+        Self { configuration: 0, next_picture: 0, next_audio: 0, pictures, no_reordering, shape }
     }
 
     /// What is sent first.
     pub fn configuration(&self) -> Vec<Tag> {
         let video = Bytes::from_static(VIDEO[self.configuration]);
-        vec![tag(TagKind::Video, 0, video), tag(TagKind::Audio, 0, Bytes::from_static(AUDIO))]
+        let (video, audio) =
+            (tag(TagKind::Video, 0, video), tag(TagKind::Audio, 0, Bytes::from_static(AUDIO)));
+        match self.shape {
+            Shape::Whole | Shape::Pause(..) => vec![video, audio],
+            Shape::SoundAlone => vec![audio],
+            Shape::LateSound(_) => vec![video],
+        }
     }
 
     /// Changes the picture size at the next GOP.
@@ -64,18 +85,33 @@ impl Source {
         if picture.is_multiple_of(GOP_PICTURES) && self.configuration > 0 {
             tags.push(tag(TagKind::Video, time, Bytes::from_static(VIDEO[self.configuration])));
         }
-        let body = coded_picture(picture, numbers.picture, self.no_reordering);
-        tags.push(tag(TagKind::Video, time, body));
-        numbers.picture += 1;
+        if self.shape != Shape::SoundAlone {
+            let body = coded_picture(picture, numbers.picture, self.no_reordering);
+            tags.push(tag(TagKind::Video, time, body));
+            numbers.picture += 1;
+        }
         self.next_picture += 1;
+        if self.shape == Shape::LateSound(picture) {
+            tags.push(tag(TagKind::Audio, time, Bytes::from_static(AUDIO)));
+        }
         while self.next_audio * 1024 / 48 < self.next_picture * PICTURE_MS {
-            let mut body = BytesMut::from(&b"\xaf\x01"[..]);
-            body.put_u32(numbers.audio);
-            tags.push(tag(TagKind::Audio, self.next_audio * 1024 / 48, body));
+            if self.is_heard(picture) {
+                let mut body = BytesMut::from(&b"\xaf\x01"[..]);
+                body.put_u32(numbers.audio);
+                tags.push(tag(TagKind::Audio, self.next_audio * 1024 / 48, body));
+                numbers.audio += 1;
+            }
             self.next_audio += 1;
-            numbers.audio += 1;
         }
         Some(tags)
+    }
+
+    fn is_heard(&self, picture: u32) -> bool {
+        match self.shape {
+            Shape::Whole | Shape::SoundAlone => true,
+            Shape::LateSound(first) => picture >= first,
+            Shape::Pause(from, to) => picture < from || picture >= to,
+        }
     }
 }
 

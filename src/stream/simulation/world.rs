@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 
 use super::Dice;
-use super::source::{Numbers, PICTURE_MS, Source};
+use super::source::{Numbers, PICTURE_MS, Shape, Source};
 use super::transcoder::Transcoder;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
@@ -54,6 +54,8 @@ pub struct Faults {
     pub hangs_at_end: u64,
     /// The encoder makes no B-frames, so that pictures and sound end side by side.
     pub no_reordering: bool,
+    /// Each take has tracks of its own: sound alone, late, or with a pause.
+    pub shapes: bool,
 }
 
 #[derive(Debug)]
@@ -308,12 +310,25 @@ impl World {
             return;
         }
         let left = PICTURES.saturating_sub(self.numbers.picture).max(1);
-        let source = Source::new(left, self.faults.no_reordering);
+        let source = Source::new(left, self.faults.no_reordering, self.shape());
         for tag in source.configuration() {
             self.stream.handle_media(publisher, &tag, self.now);
         }
         self.source = Some((publisher, source));
         self.after(Duration::ZERO, Event::Picture(publisher));
+    }
+
+    fn shape(&mut self) -> Shape {
+        let picture = |dice: &mut Dice| u32::try_from(dice.below(100)).expect("small");
+        match self.dice.below(if self.faults.shapes { 4 } else { 1 }) {
+            0 => Shape::Whole,
+            1 => Shape::SoundAlone,
+            2 => Shape::LateSound(picture(&mut self.dice)),
+            _ => {
+                let from = picture(&mut self.dice);
+                Shape::Pause(from, from + picture(&mut self.dice))
+            }
+        }
     }
 
     fn send_picture(&mut self, publisher: PublisherId) {
@@ -512,7 +527,8 @@ impl World {
     fn check_end(&self) -> u32 {
         let report = self.stream.report(self.now);
         // Beside a section that was given up there is a hole, and sound at its edge may come after its segment was closed.
-        if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
+        // So may sound that shows long after the pictures.
+        if self.faults.blackout.is_none() && self.faults.unreadable == 0 && !self.faults.shapes {
             assert_eq!(self.window.left_out(), 0, "what is committed can be listed");
         }
         let accepted = u64::from(self.numbers.picture);

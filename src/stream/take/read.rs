@@ -87,7 +87,6 @@ impl Take {
     fn handle_video(&mut self, arrival: &Arrival<'_>) -> Result<(), TakeError> {
         match tolerate(flv::read_video(arrival.body))? {
             Some(VideoBody::Configuration { codec, record }) => {
-                self.video_shown = true;
                 if self.preamble.video.as_ref() != Some(arrival.body) {
                     check_length(arrival.body)?;
                     let video = video::read_configuration(codec, record)?;
@@ -96,7 +95,7 @@ impl Take {
                 }
             }
             Some(VideoBody::AccessUnit { codec, composition_offset_ms, data, .. }) => {
-                self.video_shown = true;
+                self.picture_shown = true;
                 self.selection.follow(TrackKind::Video, arrival.number);
                 let unit = self.read_picture(codec, composition_offset_ms, data, arrival);
                 match unit {

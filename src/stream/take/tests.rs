@@ -482,6 +482,19 @@ fn audio_waits_for_video_that_has_shown() {
 }
 
 #[test]
+fn audio_waits_longer_for_video_that_has_only_said_how_it_is_coded() {
+    check(&[
+        (audio_tag(0), ""),
+        (video_tag(0, 0), ""),
+        (sound(10), ""),
+        (sound(3_009), ""),
+        (sound(3_010), "S0! G0 G2999 A3000"),
+        (picture(3_020), "-"),
+        (key(3_050), "S3040+ K3040 A3000"),
+    ]);
+}
+
+#[test]
 fn video_that_shows_later_begins_a_section_of_its_own() {
     check(&[
         (metadata(SOUND_ONLY), ""),
