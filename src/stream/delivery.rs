@@ -28,6 +28,9 @@ use super::section::{AudioAhead, Section};
 const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
 /// How long FFmpeg may say nothing after it has had all its input.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a source whose last GOP is longer than the log may go without another random access point, once its attempt is
+/// lost: nothing can be decoded of it meanwhile. Twice as long as most encoders' longest GOP at 30 pictures a second.
+pub const STARVED_WAIT: Duration = Duration::from_secs(60);
 /// How far the source goes on without audio before that counts as silence: audio may come later than its pictures.
 const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
 /// Pictures per second where the source does not say: only decides where very long GOPs are cut.
@@ -84,6 +87,8 @@ pub struct Delivery {
     pub(super) reattachments: u32,
     pub(super) backoff: Backoff,
     pub(super) failover: Option<Failover>,
+    /// Since when an attempt could begin, if the log had a random access point for it.
+    starved: Option<Instant>,
 }
 
 impl Delivery {
@@ -107,6 +112,7 @@ impl Delivery {
             reattachments: 0,
             backoff: Backoff::new(longest_wait),
             failover: None,
+            starved: None,
         }
     }
 
@@ -122,6 +128,7 @@ impl Delivery {
         }
         self.backoff.begin_section();
         self.tracks = section.tracks();
+        self.starved = None;
         self.commands.push_back(Command::Commit(Commit::SectionBegins(self.tracks)));
     }
 
@@ -203,8 +210,14 @@ impl Delivery {
         match &self.attempt {
             Some(attempt) if attempt.stage == Stage::Finishing => Some(attempt.last_heard + FINISH_TIMEOUT),
             Some(_) => None,
-            None => self.backoff.not_before(),
+            None => self.backoff.not_before().or(self.starved.map(|since| since + STARVED_WAIT)),
         }
+    }
+
+    /// Whether the log has had nothing to begin with for [`STARVED_WAIT`]; said once each time.
+    pub fn take_starved(&mut self, now: Instant) -> bool {
+        let over = |since: &mut Instant| now.saturating_duration_since(*since) >= STARVED_WAIT;
+        self.starved.take_if(over).is_some()
     }
 
     /// Time has passed: an FFmpeg that has all its input and says nothing more hangs.
@@ -219,7 +232,11 @@ impl Delivery {
         if self.attempt.is_some() || !self.backoff.allow(now) {
             return;
         }
-        let Some(start) = self.committed(section).start(log, section) else { return };
+        let Some(start) = self.committed(section).start(log, section) else {
+            self.starved.get_or_insert(now);
+            return;
+        };
+        self.starved = None;
         self.attempts += 1;
         let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));

@@ -217,6 +217,11 @@ impl Stream {
             Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) | Phase::Over => {}
         }
         self.delivery.handle_deadline(now);
+        if self.delivery.take_starved(now) {
+            let detail = "for 60 s no key frame has come at which another node could begin: \
+                 let the encoder send one every few seconds";
+            self.drop_publisher(Reason::NoRandomAccessPoint, detail.to_owned(), now);
+        }
         self.advance(now);
     }
 

@@ -181,3 +181,36 @@ fn a_publisher_without_a_random_access_point_is_closed() {
     assert_eq!(scene.endings(), "close1:no_random_access_point finish:no_random_access_point");
     assert_eq!(scene.stream.delivery.undecodable(), 1);
 }
+
+/// A stream whose log holds 3 s, and whose attempt is lost in the middle of a GOP of 5 s.
+fn starved() -> Scene {
+    let mut scene = Scene::with(Takeover::Replace, at(3_000));
+    assert_eq!(scene.publish(1), Ok(()));
+    scene.send_gops(1, 0..2);
+    scene.work();
+    scene.send(1, (4..10).map(|half| picture(1_000 + half * 500)));
+    scene.work();
+    scene.fail(Reason::NodeLost);
+    scene.carry_out(false);
+    scene
+}
+
+#[test]
+fn a_gop_longer_than_the_log_costs_its_node_the_rest_of_it_and_no_more() {
+    let mut scene = starved();
+    let asked = scene.specs.len();
+    scene.wait(crate::stream::delivery::STARVED_WAIT.saturating_sub(Duration::from_millis(1)));
+    scene.send(1, [key(6_000), picture(6_500), key(7_000)]);
+    scene.work();
+    assert_eq!((scene.endings(), scene.specs.len()), (String::new(), asked + 1));
+    assert_eq!((scene.stream.delivery.lost(), scene.stream.delivery.undecodable()), (8, 0));
+}
+
+#[test]
+fn a_source_that_sends_no_random_access_point_any_more_is_closed_once_it_needs_one() {
+    let mut scene = starved();
+    scene.wait(crate::stream::delivery::STARVED_WAIT);
+    assert_eq!(scene.endings(), "close1:no_random_access_point");
+    assert_eq!(scene.stream.phase, Phase::Reconnecting(scene.now + GRACE));
+    assert_eq!(scene.stream.delivery.lost(), 8, "what the last attempt had not brought");
+}
