@@ -59,6 +59,7 @@ where
 /// When stdout is closed.
 pub fn announce(listening: &Listening) -> anyhow::Result<()> {
     let ports = serde_json::to_string(listening).context("addresses are always JSON")?;
+    info!(version = env!("CARGO_PKG_VERSION"), %ports, "listening");
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening: {ports}").and_then(|()| stdout.flush()).context("cannot write to stdout")
 }

@@ -25,6 +25,17 @@ pub enum State {
     Quarantined,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+            Self::Reconnecting => "reconnecting",
+            Self::Quarantined => "quarantined",
+        })
+    }
+}
+
 /// A snapshot of a stream. Times are on its timeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {

@@ -187,4 +187,4 @@ pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now:
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

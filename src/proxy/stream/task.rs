@@ -103,7 +103,7 @@ struct Running {
     published: Option<Instant>,
     finished: Option<Reason>,
     /// What was last told of its state.
-    state: State,
+    told: Told,
 }
 
 impl StreamTask {
@@ -122,7 +122,7 @@ impl StreamTask {
             started: clock::now(),
             published: None,
             finished: None,
-            state: State::Waiting,
+            told: Told { state: State::Waiting, reason: None },
             task: self,
         };
         running.run_to_its_end(stop)
@@ -323,28 +323,38 @@ impl Running {
             let report = self.task.stream.report(now);
             let stats = snapshot.stats(&report, now);
             if self.finished.is_none() {
-                self.state = tell(self.state, &report);
+                self.told = tell(self.told, &report);
             }
             self.task.stats.send_replace(Arc::new(stats));
         }
     }
 }
 
-/// Tells when a stream begins to wait or to be held back, and why, and when it goes on.
-fn tell(before: State, report: &Report) -> State {
-    if report.state != before {
-        let why = report.last_failure.as_ref();
-        let (reason, detail) = why.map_or(("", ""), |(reason, detail)| (reason.as_str(), detail.as_str()));
-        match report.state {
-            State::Waiting | State::Quarantined if why.is_some() => {
-                warn!(state = ?report.state, reason, detail, lost = report.frames_lost, "stream is held up");
-            }
-            State::Live | State::Waiting | State::Reconnecting | State::Quarantined => {
-                info!(state = ?report.state, node = report.node.as_ref().map(Name::as_str), "stream goes on");
-            }
+/// What was last told of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    state: State,
+    /// Why, where it is held up.
+    reason: Option<Reason>,
+}
+
+/// Tells when a stream begins to wait or to be held back, and why, when the reason becomes another, and when it goes on.
+fn tell(before: Told, report: &Report) -> Told {
+    let state = report.state;
+    let held_up = matches!(state, State::Waiting | State::Quarantined);
+    let why = report.last_failure.as_ref().filter(|_| held_up);
+    let told = Told { state, reason: why.map(|(reason, _)| *reason) };
+    match why {
+        _ if told == before => {}
+        Some((reason, detail)) => {
+            warn!(%state, %reason, detail, lost = report.frames_lost, "stream is held up");
         }
+        None if state != before.state => {
+            info!(%state, node = report.node.as_ref().map(Name::as_str), "stream goes on");
+        }
+        None => {}
     }
-    report.state
+    told
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn committed(fragments: i64) -> VideoCommit {
 }
 
 /// Every field with a value of its own, so that none can stand for another.
-fn report() -> Report {
+pub(in crate::proxy::stream) fn report() -> Report {
     Report {
         state: State::Live,
         node: Some(name("n1")),

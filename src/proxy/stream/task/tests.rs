@@ -79,3 +79,20 @@ async fn players_are_told_of_closed_segments_only() {
 fn newest(view: &View) -> Vec<Option<u64>> {
     view.outputs().map(|output| output.segments.last().map(|segment| segment.sequence)).collect()
 }
+
+#[test]
+fn what_is_told_of_a_stream_is_told_once() {
+    let report = |state, why: Option<Reason>| Report {
+        state,
+        last_failure: why.map(|reason| (reason, String::new())),
+        ..super::super::snapshot::tests::report()
+    };
+    let waiting = |reason| Told { state: State::Waiting, reason };
+    let first = waiting(None);
+    assert_eq!(tell(first, &report(State::Waiting, None)), first, "it is about to begin");
+    let no_slot = tell(first, &report(State::Waiting, Some(Reason::NoSlot)));
+    assert_eq!(no_slot, waiting(Some(Reason::NoSlot)), "a stream that waits from the start is told of");
+    assert_eq!(tell(no_slot, &report(State::Waiting, Some(Reason::NoNode))), waiting(Some(Reason::NoNode)));
+    let live = tell(no_slot, &report(State::Live, Some(Reason::NoSlot)));
+    assert_eq!(live, Told { state: State::Live, reason: None });
+}
