@@ -130,11 +130,17 @@ impl AudioTrack {
         Ok(())
     }
 
-    /// The first sample may begin a little before the first picture, also when it comes after that.
+    /// The first sample may begin a little before the first picture, also when it comes after that. Where the stream had
+    /// begun without it, it begins in the segment that it belongs to, which pictures may have closed already.
     fn lead_in(&mut self, first: Ticks, boundaries: &Boundaries) {
-        let is_first =
-            self.pending.is_empty() && self.end.is_none() && !self.output.has_closed() && !self.late;
-        if is_first && boundaries.newest().is_some() && first + MAX_LEAD >= self.output.start {
+        if !self.pending.is_empty() || self.end.is_some() || self.output.has_closed() {
+            return;
+        }
+        if self.late {
+            if let Some((sequence, start, discontinuities)) = boundaries.segment_at(first) {
+                self.output.join(sequence, start, discontinuities);
+            }
+        } else if boundaries.newest().is_some() && first + MAX_LEAD >= self.output.start {
             self.output.start = self.output.start.min(first);
         }
     }

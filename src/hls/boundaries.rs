@@ -13,10 +13,14 @@ pub(super) const CUT_TOLERANCE: Ticks = Ticks::from_millis(50);
 /// long gap. Far more than any window keeps, so the long one is gone before a playlist can list it.
 const MAX_SEGMENTS_A_HOLE: i64 = 1024;
 
+/// Boundaries kept that every output has passed: sound that shows late, and was held back until a picture came with which it
+/// could begin, is put where it belongs.
+const KEPT_BEHIND: u64 = 8;
+
 /// The decided boundaries, and the media sequence numbers at which the stream is discontinuous.
 ///
-/// Positions only grow. Those that every output has passed are forgotten, so their number is bounded by how far the
-/// slowest output may stay behind.
+/// Positions only grow. Those that every output has passed are forgotten, but for the last [`KEPT_BEHIND`], so their number is
+/// bounded by how far the slowest output may stay behind.
 #[derive(Debug)]
 pub(super) struct Boundaries {
     segment_duration: Ticks,
@@ -52,6 +56,14 @@ impl Boundaries {
         let sequence = self.first + u64::try_from(self.positions.len().checked_sub(1)?).ok()?;
         let before = self.discontinuities.iter().filter(|&&at| at < sequence).count();
         Some((sequence, self.newest()?, self.discontinuities_forgotten + before as u64))
+    }
+
+    /// The segment that `time` is in, as [`Self::open`] tells it, if that is known and not after the open one's begin.
+    pub(super) fn segment_at(&self, time: Ticks) -> Option<(u64, Ticks, u64)> {
+        let index = self.positions.partition_point(|&start| start <= time).checked_sub(1)?;
+        let sequence = self.first + index as u64;
+        let before = self.discontinuities.iter().filter(|&&at| at < sequence).count();
+        Some((sequence, self.positions[index], self.discontinuities_forgotten + before as u64))
     }
 
     /// Where segment `sequence` ends, if that is decided.
@@ -137,10 +149,10 @@ impl Boundaries {
         }
     }
 
-    /// Forgets boundaries before segment `sequence` and all but the discontinuities from the `listed`-th on: every
+    /// Forgets boundaries long before segment `sequence` and all but the discontinuities from the `listed`-th on: every
     /// output has passed them.
     pub(super) fn forget_before(&mut self, sequence: u64, listed: u64) {
-        while self.first < sequence && self.positions.len() > 1 {
+        while self.first.saturating_add(KEPT_BEHIND) < sequence && self.positions.len() > 1 {
             self.positions.pop_front();
             self.first += 1;
         }
@@ -203,12 +215,24 @@ mod tests {
         boundaries.reach(Ticks(2 * SECOND));
         boundaries.reach(Ticks(4 * SECOND));
         boundaries.break_at(0, 8);
-        boundaries.forget_before(8, 0);
+        boundaries.forget_before(8 + KEPT_BEHIND, 0);
         check(&boundaries, &[2, 4]);
         assert!(boundaries.is_discontinuous(0, 8) && !boundaries.is_discontinuous(0, 7));
         boundaries.forget_before(100, 1);
         check(&boundaries, &[4]);
         assert!(!boundaries.is_discontinuous(1, 100));
+    }
+
+    #[test]
+    fn a_time_is_in_the_segment_that_began_last() {
+        let mut boundaries = boundaries();
+        boundaries.reach(Ticks(2 * SECOND));
+        boundaries.break_at(0, 8);
+        boundaries.reach(Ticks(4 * SECOND));
+        assert_eq!(boundaries.segment_at(Ticks(-1)), None);
+        assert_eq!(boundaries.segment_at(Ticks(2 * SECOND - 1)), Some((7, Ticks::ZERO, 0)));
+        assert_eq!(boundaries.segment_at(Ticks(2 * SECOND)), Some((8, Ticks(2 * SECOND), 0)));
+        assert_eq!(boundaries.segment_at(Ticks(60 * SECOND)), Some((9, Ticks(4 * SECOND), 1)));
     }
 
     #[test]
