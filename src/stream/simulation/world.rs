@@ -527,8 +527,7 @@ impl World {
     fn check_end(&self) -> u32 {
         let report = self.stream.report(self.now);
         // Beside a section that was given up there is a hole, and sound at its edge may come after its segment was closed.
-        // So may sound that shows long after the pictures.
-        if self.faults.blackout.is_none() && self.faults.unreadable == 0 && !self.faults.shapes {
+        if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
             assert_eq!(self.window.left_out(), 0, "what is committed can be listed");
         }
         let accepted = u64::from(self.numbers.picture);
