@@ -68,6 +68,11 @@ impl Gop {
         self.last_audio
     }
 
+    /// Its access units, in the order in which they came.
+    pub fn units(&self) -> impl Iterator<Item = &AccessUnit> {
+        self.units.iter()
+    }
+
     /// The earliest decode or presentation time in it.
     #[must_use]
     pub fn earliest(&self) -> Ticks {

@@ -12,6 +12,7 @@ use crate::wire::message::{LeaseInput, OutputInit};
 use super::command::Command;
 use super::resume::Start;
 use super::section::Section;
+use super::unheard::Unheard;
 
 /// The most inputs on their way to a node at once: one for each access unit, so a second or two. More is not needed on a
 /// link that keeps up, and what a slow link has not taken stays in the GOP log.
@@ -103,10 +104,12 @@ impl Attempt {
         }
     }
 
-    /// The attempt's connection stands: the preamble goes first.
-    pub fn attach(&mut self, section: &Section, commands: &mut VecDeque<Command>) {
+    /// The attempt's connection stands: the preamble goes first, then what is not in the log any more.
+    pub fn attach(&mut self, section: &Section, unheard: &Unheard, commands: &mut VecDeque<Command>) {
         self.stage = Stage::Attached;
-        for media in section.preamble() {
+        let base = self.base;
+        let unheard = unheard.units().filter_map(|unit| Section::tag(unit, base));
+        for media in section.preamble().into_iter().chain(unheard) {
             self.send(LeaseInput::Media(media), commands);
         }
     }

@@ -131,9 +131,16 @@ impl AudioCommit {
     /// after the end.
     #[must_use]
     pub fn reaches(&self, time: Ticks) -> bool {
+        self.lacks_at_most(1, time)
+    }
+
+    /// Whether all but so many access units up to the one that is heard at `time` have been committed, that one included.
+    #[must_use]
+    pub fn lacks_at_most(&self, units: u32, time: Ticks) -> bool {
         let (Some(configuration), Some(end)) = (&self.configuration, self.end) else { return false };
-        let half = i64::from(configuration.samples_per_access_unit / 2);
-        time.as_samples(configuration.sample_rate) <= end.saturating_add(half)
+        let samples = i64::from(configuration.samples_per_access_unit);
+        let lacking = i64::from(units).saturating_mul(samples);
+        time.as_samples(configuration.sample_rate) <= end.saturating_add(lacking - samples + samples / 2)
     }
 
     /// Commits the access unit heard at `time`, or says with `None` that its place is taken.

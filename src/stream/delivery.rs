@@ -21,8 +21,9 @@ use super::attempt::{Attempt, Fed, Stage};
 use super::backoff::Backoff;
 use super::command::{AttemptFailure, Command, Commit};
 use super::commit::{AudioCommit, Ledger, VideoCommit};
-use super::resume::{Committed, Start};
+use super::resume::{AudioFlow, Committed, Start};
 use super::section::{AudioAhead, Section};
+use super::unheard::Unheard;
 
 /// How far past the end of the source a fragment may claim to end; beyond it the node is not believed.
 const MAX_CLAIM: Ticks = Ticks::from_millis(1_000);
@@ -72,6 +73,7 @@ pub struct Delivery {
     max_segment_duration: Duration,
     pub(super) renditions: Vec<VideoCommit>,
     pub(super) audio: AudioCommit,
+    unheard: Unheard,
     /// What the section in front has.
     tracks: Tracks,
     /// One for each rendition: a picture is lost as soon as one of them lacks it.
@@ -101,6 +103,7 @@ impl Delivery {
             ladder,
             max_segment_duration,
             audio: AudioCommit::default(),
+            unheard: Unheard::default(),
             tracks: Tracks::Both,
             ledgers: vec![Ledger::default(); ladder_len],
             undecodable_at_once: 0,
@@ -129,12 +132,16 @@ impl Delivery {
         self.backoff.begin_section();
         self.tracks = section.tracks();
         self.starved = None;
+        self.unheard.clear();
         self.commands.push_back(Command::Commit(Commit::SectionBegins(self.tracks)));
     }
 
     fn committed<'a>(&'a self, section: &Section) -> Committed<'a> {
         let renditions = section.video.as_ref().map_or(&[][..], |_| &self.renditions);
-        Committed { renditions, audio: section.audio.as_ref().map(|_| &self.audio) }
+        let silent = section.last_audio.is_some_and(|last| last < section.source_end - SILENCE_AFTER);
+        let flow = if silent { AudioFlow::Pauses } else { AudioFlow::Flows };
+        let audio = section.audio.as_ref().map(|_| &self.audio);
+        Committed { renditions, audio, flow, unheard: self.unheard.first() }
     }
 
     /// Where the committed output of all renditions ends, or of the audio where there is no video.
@@ -232,6 +239,7 @@ impl Delivery {
         if self.attempt.is_some() || !self.backoff.allow(now) {
             return;
         }
+        self.keep_unheard(log, section);
         let Some(start) = self.committed(section).start(log, section) else {
             self.starved.get_or_insert(now);
             return;
@@ -284,7 +292,7 @@ impl Delivery {
             return;
         }
         if let Some(attempt) = &mut self.attempt {
-            attempt.attach(section, &mut self.commands);
+            attempt.attach(section, &self.unheard, &mut self.commands);
         }
         if self.failover.as_ref().is_some_and(|failover| failover.recovery.is_none()) {
             self.reattachments += 1;
@@ -488,10 +496,20 @@ impl Delivery {
     }
 
     /// Lets go of what every output has, in the log.
-    pub fn release(&self, log: &mut GopLog, section: &Section) {
-        if let Some(number) = self.committed(section).needed_from(log, section) {
+    pub fn release(&mut self, log: &mut GopLog, section: &Section) {
+        if let Some(number) = self.keep_unheard(log, section) {
             log.release_before(number);
         }
+    }
+
+    /// The GOP from which on all are needed; the audio before it that is not committed is kept.
+    fn keep_unheard(&mut self, log: &GopLog, section: &Section) -> Option<u64> {
+        self.unheard.handle_commit(&self.audio);
+        let number = self.committed(section).needed_from(log, section)?;
+        if section.audio.is_some() {
+            self.unheard.handle_release(log, section.id, number, &self.audio);
+        }
+        Some(number)
     }
 }
 

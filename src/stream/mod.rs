@@ -11,6 +11,7 @@
 //! * [`delivery`]: the attempts of the section in front, and what they bring.
 //! * [`attempt`]: one FFmpeg run: its place in the log, its window.
 //! * [`resume`]: where an attempt begins (warm-up) and which GOPs may leave the log.
+//! * [`unheard`]: audio that left the log before FFmpeg had let go of it.
 //! * [`commit`]: each position exactly once, per rendition and for audio; what was lost.
 //! * [`backoff`]: when the next attempt may start, and where not.
 //! * [`command`]: what goes in and comes out.
@@ -26,6 +27,7 @@ pub mod report;
 pub mod resume;
 pub mod section;
 pub mod take;
+pub mod unheard;
 
 pub use command::{Command, PublisherEnd, PublisherId, StreamSettings, Takeover};
 pub use life::Stream;

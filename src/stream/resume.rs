@@ -10,6 +10,10 @@ use super::section::Section;
 /// has no negative time, which FLV cannot carry.
 pub const LEAD: Ticks = Ticks::from_millis(1_000);
 
+/// Access units of audio that FFmpeg may hold back until more come: its MP4 muxer keeps one, its AAC encoder and resampler
+/// two more.
+pub const HELD_BACK: u32 = 4;
+
 /// Where an attempt begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -19,8 +23,17 @@ pub struct Start {
     pub position: Ticks,
     /// Timeline position of its input's time zero; a whole number of milliseconds before `position`.
     pub base: Ticks,
-    /// The earliest time in the GOP there.
+    /// The earliest time in the GOP there, and of what is unheard.
     pub earliest: Ticks,
+}
+
+/// Whether the source has audio now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioFlow {
+    /// It has.
+    Flows,
+    /// Its pictures go on without.
+    Pauses,
 }
 
 /// What is committed of a section.
@@ -30,15 +43,22 @@ pub struct Committed<'a> {
     pub renditions: &'a [VideoCommit],
     /// The audio, if the section has it.
     pub audio: Option<&'a AudioCommit>,
+    /// Whether more audio comes that makes FFmpeg let go of what it holds back.
+    pub flow: AudioFlow,
+    /// When the first access unit of audio is heard that has left the log and is not committed.
+    pub unheard: Option<Ticks>,
 }
 
 impl Committed<'_> {
     /// Whether all of `gop`, which ends at `end`, is committed in every output.
     fn covers(&self, gop: &Gop, end: Ticks) -> bool {
         let audio_done = match (self.audio, gop.last_audio()) {
-            // The last access unit may be missing: FFmpeg holds it back until another comes, which it never does where
-            // audio stops. It is not lost, because this GOP stays in the log as the next one's warm-up.
-            (Some(audio), Some(last)) => audio.reaches(last),
+            // The last access unit may be missing: FFmpeg holds it back until another comes. Where audio pauses none does,
+            // and no GOP may be held for it: the few access units themselves are ([`super::unheard`]).
+            (Some(audio), Some(last)) => match self.flow {
+                AudioFlow::Flows => audio.reaches(last),
+                AudioFlow::Pauses => audio.lacks_at_most(HELD_BACK, last),
+            },
             (None, _) | (_, None) => true,
         };
         audio_done && self.renditions.iter().all(|rendition| rendition.covers(end))
@@ -60,6 +80,7 @@ impl Committed<'_> {
         let candidates = log.gops().filter(|gop| gop.section() == section.id && gop.number() + 1 >= open);
         let gop = candidates.into_iter().find(|gop| gop.is_whole())?;
         let earliest = gop.earliest();
+        let earliest = self.unheard.map_or(earliest, |unheard| unheard.min(earliest));
         let base = Ticks::from_millis(earliest.as_millis()) - LEAD;
         Some(Start { cursor: log.cursor_at(gop.number()), position: gop.position(), base, earliest })
     }

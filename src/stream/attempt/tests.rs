@@ -28,7 +28,7 @@ impl Scene {
 
     fn attached(log: GopLog) -> Self {
         let mut scene = Self::new(log);
-        scene.attempt.attach(&scene.section, &mut scene.commands);
+        scene.attempt.attach(&scene.section, &Unheard::default(), &mut scene.commands);
         scene
     }
 
@@ -50,6 +50,21 @@ fn long_log() -> GopLog {
     let mut log = log();
     append_gop(&mut log, 1, 0, 50_000);
     log
+}
+
+#[test]
+fn what_is_unheard_goes_before_the_log() {
+    let mut scene = Scene::new(long_log());
+    let mut sounding = log();
+    append_gop(&mut sounding, 1, -900, 0);
+    sounding.append(unit(TrackKind::Audio, -500, false), SectionId(1));
+    append_gop(&mut sounding, 1, 0, 1_000);
+    let mut unheard = Unheard::default();
+    unheard.handle_release(&sounding, SectionId(1), 1, &Default::default());
+    scene.attempt.attach(&scene.section, &unheard, &mut scene.commands);
+    scene.feed();
+    let expected = Section::tag(&unit(TrackKind::Audio, -500, false), at(-1_000)).map(LeaseInput::Media);
+    assert_eq!(scene.sent().get(PREAMBLE), expected.as_ref());
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn check_max_gop(frame_rate: Option<f64>, seconds: u64, expected: u32) {
     let mut scene = Scene::new();
     scene.delivery = Delivery::new(ladder(), Duration::from_secs(seconds), LONGEST_WAIT);
     scene.section.frame_rate = frame_rate;
-    let start = Committed { renditions: &[], audio: None }.start(&scene.log, &scene.section).unwrap();
+    let start = scene.delivery.committed(&scene.section).start(&scene.log, &scene.section).unwrap();
     assert_eq!(scene.delivery.spec(&scene.section, &start).max_gop_access_units, expected);
 }
 

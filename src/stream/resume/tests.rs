@@ -44,6 +44,10 @@ fn seconds(gops: i64) -> GopLog {
     log
 }
 
+fn committed<'a>(renditions: &'a [VideoCommit], audio: Option<&'a AudioCommit>) -> Committed<'a> {
+    Committed { renditions, audio, flow: AudioFlow::Flows, unheard: None }
+}
+
 /// Expects the number of the GOP where an attempt begins, and that of the first one needed.
 #[track_caller]
 fn check(committed: Committed<'_>, log: &GopLog, start: Option<u64>, needed: Option<u64>) {
@@ -56,14 +60,14 @@ fn check(committed: Committed<'_>, log: &GopLog, start: Option<u64>, needed: Opt
 #[track_caller]
 fn check_video(ends: &[i64], log: &GopLog, start: Option<u64>, needed: Option<u64>) {
     let renditions: Vec<_> = ends.iter().map(|&end| rendition(end)).collect();
-    check(Committed { renditions: &renditions, audio: None }, log, start, needed);
+    check(committed(&renditions, None), log, start, needed);
 }
 
 #[test]
 fn without_output_an_attempt_begins_at_the_first_gop() {
     check_video(&[0, 0], &seconds(3), Some(0), Some(0));
     let fresh = [VideoCommit::default()];
-    check(Committed { renditions: &fresh, audio: None }, &seconds(3), Some(0), Some(0));
+    check(committed(&fresh, None), &seconds(3), Some(0), Some(0));
     check_video(&[0], &log(), None, None);
 }
 
@@ -95,7 +99,7 @@ fn audio_that_lags_holds_its_gops() {
     }
     let renditions = [rendition(3_000)];
     let check_audio = |audio: AudioCommit, needed: u64| {
-        let committed = Committed { renditions: &renditions, audio: Some(&audio) };
+        let committed = committed(&renditions, Some(&audio));
         check(committed, &log, Some(needed), Some(needed));
     };
     check_audio(AudioCommit::default(), 0);
@@ -103,13 +107,13 @@ fn audio_that_lags_holds_its_gops() {
     check_audio(sound(1_011), 0);
     check_audio(sound(2_011), 1);
     check_audio(sound(3_011), 2);
-    check(Committed { renditions: &renditions, audio: None }, &log, Some(2), Some(2));
+    check(committed(&renditions, None), &log, Some(2), Some(2));
 }
 
 #[test]
 fn a_gop_without_audio_is_not_held_for_it() {
     let (renditions, audio) = ([rendition(2_000)], AudioCommit::default());
-    check(Committed { renditions: &renditions, audio: Some(&audio) }, &seconds(4), Some(1), Some(1));
+    check(committed(&renditions, Some(&audio)), &seconds(4), Some(1), Some(1));
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn other_sections_are_of_no_account() {
     check_video(&[2_000], &log, Some(1), Some(1));
     check_video(&[3_000], &log, Some(1), Some(1));
     let gone = section(9, 0);
-    let committed = Committed { renditions: &[], audio: None };
+    let committed = committed(&[], None);
     assert_eq!((committed.start(&log, &gone), committed.needed_from(&log, &gone)), (None, None));
 }
 
@@ -153,7 +157,7 @@ fn the_base_is_a_whole_millisecond_a_second_before_the_earliest_time() {
     sound.decode_time = sound.presentation_time;
     log.append(sound, SectionId(1));
     let renditions = [rendition(0)];
-    let start = Committed { renditions: &renditions, audio: None }.start(&log, &section(1, 0));
+    let start = committed(&renditions, None).start(&log, &section(1, 0));
     let (cursor, position) = (log.cursor_at(0), at(5_000));
     assert_eq!(start, Some(Start { cursor, position, base: at(3_850), earliest: at(4_850) + Ticks(7) }));
 }
@@ -164,7 +168,7 @@ proptest! {
     fn release_keeps_what_an_attempt_needs(gops in 1i64..12, ends in prop::collection::vec(0i64..12_000, 1..4)) {
         let mut log = seconds(gops);
         let renditions: Vec<_> = ends.iter().map(|&end| rendition(end)).collect();
-        let committed = Committed { renditions: &renditions, audio: None };
+        let committed = committed(&renditions, None);
         let section = section(1, 0);
         let before = committed.start(&log, &section);
         prop_assert!(before.is_some());
@@ -176,4 +180,35 @@ proptest! {
         let open = log.gops().find(|gop| gop.position() + at(1_000 + 4) > at(*slowest));
         prop_assert!(open.is_none_or(|gop| gop.number() <= needed + 1));
     }
+}
+
+#[test]
+fn audio_that_pauses_holds_no_gop_for_what_ffmpeg_holds_back() {
+    let mut log = seconds(4);
+    log.append(unit(TrackKind::Audio, 3_500, false), SectionId(1));
+    let renditions = [rendition(4_000)];
+    let audio = sound(3_500);
+    let check = |audio: &AudioCommit, flow, done: bool| {
+        let committed = Committed { flow, ..committed(&renditions, Some(audio)) };
+        let gop = log.gops().last().expect("there are four");
+        assert_eq!(committed.covers(gop, at(4_000)), done, "{flow:?}");
+    };
+    check(&audio, AudioFlow::Flows, true);
+    let lacking = |units: i64| sound(3_500 - units * 1_024 / 48);
+    check(&lacking(1), AudioFlow::Flows, false);
+    check(&lacking(3), AudioFlow::Pauses, true);
+    check(&lacking(4), AudioFlow::Pauses, false);
+}
+
+#[test]
+fn an_attempt_begins_early_enough_for_what_is_unheard() {
+    let log = seconds(6);
+    let renditions = [rendition(5_000)];
+    let base = |unheard| {
+        let committed = Committed { unheard, ..committed(&renditions, None) };
+        committed.start(&log, &section(1, 0)).map(|start| (start.position, start.earliest))
+    };
+    assert_eq!(base(None), Some((at(4_000), at(4_000))));
+    assert_eq!(base(Some(at(1_234))), Some((at(4_000), at(1_234))));
+    assert_eq!(base(Some(at(4_500))), Some((at(4_000), at(4_000))));
 }

@@ -20,11 +20,13 @@ pub struct Transcoder {
     input: BytesMut,
     header_read: bool,
     gop: Vec<(Ticks, u32)>,
+    /// FFmpeg's muxer lets an access unit of audio go when the next one comes.
+    held_back: Option<LeaseOutput>,
 }
 
 impl Transcoder {
     pub fn new(node: Name, spec: AttemptSpec) -> Self {
-        Self { node, spec, input: BytesMut::new(), header_read: false, gop: Vec::new() }
+        Self { node, spec, input: BytesMut::new(), header_read: false, gop: Vec::new(), held_back: None }
     }
 
     /// Reads a piece of input and gives what comes out of it.
@@ -39,6 +41,7 @@ impl Transcoder {
             }
             LeaseInput::EndOfInput => {
                 self.cut(None, &mut out);
+                out.extend(self.held_back.take());
                 let end = AttemptEnd { reason: Reason::Completed, detail: String::new() };
                 out.push(LeaseOutput::Ended(end));
             }
@@ -74,7 +77,8 @@ impl Transcoder {
             (8, 0) => out.push(audio_init(body)),
             (8, _) => {
                 let data = body.slice(2..);
-                out.push(LeaseOutput::AudioUnit(AudioUnit { presentation_time: time, data }));
+                let unit = LeaseOutput::AudioUnit(AudioUnit { presentation_time: time, data });
+                out.extend(self.held_back.replace(unit));
             }
             (9, _) => {
                 let offset = i64::from(body.slice(2..5).get_uint(3) as u32);

@@ -528,7 +528,9 @@ impl World {
         let report = self.stream.report(self.now);
         // Beside a section that was given up there is a hole, and sound at its edge may come after its segment was closed.
         if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
-            assert_eq!(self.window.left_out(), 0, "what is committed can be listed");
+            // FFmpeg holds the last sound before a pause back until its end, when the segment has been closed for its silence.
+            let held_back = if self.faults.shapes { self.publishers } else { 0 };
+            assert!(self.window.left_out() <= held_back, "what is committed can be listed");
         }
         let accepted = u64::from(self.numbers.picture);
         assert_eq!(report.source_frames, accepted);

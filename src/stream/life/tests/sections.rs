@@ -220,16 +220,18 @@ fn audio_alone_is_put_out_and_outlives_its_node() {
     scene.work();
     let spec = &scene.specs[0];
     assert_eq!((spec.has_video, spec.has_audio), (false, true));
-    assert_eq!(committed_audio(&mut scene), (0..100).map(|unit| unit * 1024).collect::<Vec<_>>());
+    // FFmpeg holds the last one back.
+    assert_eq!(committed_audio(&mut scene), (0..99).map(|unit| unit * 1024).collect::<Vec<_>>());
     assert_eq!(scene.stream.log.len(), 2, "a GOP of audio is a second, and one is kept as warm-up");
     scene.fail(Reason::ConnectionLost);
     scene.send(1, sounds(100..150));
     scene.work();
-    assert_eq!(committed_audio(&mut scene), (100..150).map(|unit| unit * 1024).collect::<Vec<_>>());
+    assert_eq!(committed_audio(&mut scene), (99..149).map(|unit| unit * 1024).collect::<Vec<_>>());
     let failover = scene.stream.delivery.failover.as_ref().expect("one attempt was lost");
     assert!(failover.recovery.is_some() && scene.stream.delivery.lost() == 0);
     scene.close(1, PublisherEnd::Orderly);
     scene.work();
+    assert_eq!(scene.stream.delivery.audio.units(), 150);
     assert_eq!(scene.endings(), "finish:unpublished");
 }
 
