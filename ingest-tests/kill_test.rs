@@ -3,11 +3,11 @@
 
 mod harness;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use harness::clip::Clip;
 use harness::ffmpeg::Ffmpeg;
+use harness::fleet::Fleet;
 use harness::player::Player;
 use harness::process::descendants;
 use harness::publisher::{Publisher, Repeat};
@@ -15,7 +15,6 @@ use harness::random::Random;
 use harness::server::{Server, config};
 use harness::stats::{Stats, Watch, judge_counters};
 use harness::{assert_none, wait_for};
-use headgate::base::clock::now;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,64 +26,14 @@ const FIRST_KILL: Duration = Duration::from_millis(1_500);
 const SHARE: Duration = Duration::from_millis(4_500);
 /// From the first byte to ENDLIST.
 const BOUND: Duration = Duration::from_secs(70);
-/// Until a stream that lost its node has another one.
-const REATTACH_BOUND: Duration = Duration::from_secs(5);
-
-/// A proxy and the nodes that dial it.
-struct Fleet {
-    nodes: BTreeMap<String, Server>,
-    config: String,
-    fleet_address: String,
-    stats: Stats,
-    proxy: Server,
-}
-
-impl Fleet {
-    fn start() -> Self {
-        let config = config(&Ffmpeg::Debian.path());
-        let proxy = Server::start(&["proxy"], &config);
-        let (fleet_address, stats) = (proxy.address("fleet"), Stats::of(&proxy));
-        let mut fleet = Self { nodes: BTreeMap::new(), config, fleet_address, stats, proxy };
-        NODES.iter().for_each(|name| fleet.start_node(name));
-        fleet.stats.wait_for_nodes(NODES.len() as u64);
-        fleet
-    }
-
-    fn start_node(&mut self, name: &str) {
-        let node = Server::spawn(&["node", "--proxy", &self.fleet_address, "--name", name], &self.config);
-        self.nodes.insert(name.to_owned(), node);
-    }
-
-    /// How many attempts the stream has had, if it is carried now.
-    fn attempts(&self) -> Option<u64> {
-        let entry = self.stats.stream(STREAM)?;
-        entry["node"].as_str()?;
-        entry["attempts"].as_u64()
-    }
-
-    /// Kills the node that carries the stream and starts it again; gives its name and how long the stream was without one.
-    fn kill_carrier(&mut self) -> (String, Duration) {
-        let carried = || Some((self.attempts()?, self.stats.carrier(STREAM)?));
-        let (before, name) = wait_for(REATTACH_BOUND, carried).expect("a node carries the stream");
-        let node = self.nodes.remove(&name).expect("it is one of ours");
-        let killed_at = now();
-        node.kill();
-        self.start_node(&name);
-        let attached = wait_for(REATTACH_BOUND, || self.attempts().filter(|&attempts| attempts > before));
-        assert!(
-            attached.is_some(),
-            "{name} was killed and no new attempt began: {:?}",
-            self.stats.stream(STREAM)
-        );
-        (name, killed_at.elapsed())
-    }
-}
+/// Until a node process is started again.
+const AGAIN_BOUND: Duration = Duration::from_secs(5);
 
 #[test]
 fn six_kills_lose_nothing() {
     let mut random = Random::seeded();
     let (clip, folder) = (Clip::whole(), harness::folder());
-    let mut fleet = Fleet::start();
+    let mut fleet = Fleet::start(&NODES, &config(&Ffmpeg::Debian.path()));
     let watch = Watch::start(fleet.stats.clone(), STREAM);
     let player = Player::start(fleet.proxy.play_url(STREAM), folder.path().to_owned(), BOUND);
     let mut publisher =
@@ -93,7 +42,9 @@ fn six_kills_lose_nothing() {
         let within = Duration::from_millis(random.below(4_500));
         let at = FIRST_KILL + SHARE * kill + within;
         std::thread::sleep(at.saturating_sub(publisher.started_at.elapsed()));
-        let (name, without) = fleet.kill_carrier();
+        let killed = fleet.kill_carrier(STREAM);
+        fleet.start_node(&killed.node);
+        let (name, without) = (&killed.node, fleet.wait_for_next_attempt(STREAM, &killed));
         println!("kill {} of {name} at {at:.1?}; the next attempt began after {without:.2?}", kill + 1);
     }
     publisher.wait_for_success(BOUND);
@@ -118,7 +69,7 @@ fn up_starts_its_nodes_again_and_leaves_none_behind() {
     let before = descendants(server.pid());
     let victim = before.iter().next().expect("nodes are child processes");
     kill(Pid::from_raw(victim.pid), Signal::SIGKILL).expect("the node is ours");
-    let again = wait_for(REATTACH_BOUND, || {
+    let again = wait_for(AGAIN_BOUND, || {
         let after = descendants(server.pid());
         (after.len() >= 2 && !after.contains(victim)).then_some(())
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::clip::Clip;
 use super::http::{Answer, Client};
-use super::playlist::{Multivariant, resolve};
+use super::playlist::{Attributes, Multivariant, resolve};
 use super::track::{Follower, Kind, Track};
 use super::wait_for;
 
@@ -21,6 +21,17 @@ const ASK_EVERY: Duration = Duration::from_millis(80);
 /// A player at work in a thread of its own.
 pub struct Player {
     thread: JoinHandle<Recording>,
+}
+
+/// What a stream must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Media playlists of pictures.
+    pub videos: usize,
+    /// Media playlists of sound.
+    pub audios: usize,
+    /// Discontinuities, in each of them.
+    pub discontinuities: usize,
 }
 
 /// What a player got.
@@ -64,11 +75,25 @@ impl Recording {
 
     /// What a player finds wrong, whatever the stream shows.
     pub fn judge_delivery(&self, renditions: usize) -> Vec<String> {
+        self.judge_delivery_of(Delivery { videos: renditions, audios: 1, discontinuities: 0 })
+    }
+
+    /// The same for a stream of other tracks, or one whose tracks change.
+    pub fn judge_delivery_of(&self, expected: Delivery) -> Vec<String> {
         let mut findings = self.findings.clone();
         findings.extend(self.tracks.iter().flat_map(|track| track.findings.clone()));
-        if (self.of(Kind::Video).count(), self.of(Kind::Audio).count()) != (renditions, 1) {
-            findings
-                .push(format!("{} playlists for {renditions} renditions and one audio", self.tracks.len()));
+        let counts = (self.of(Kind::Video).count(), self.of(Kind::Audio).count());
+        if counts != (expected.videos, expected.audios) {
+            let (videos, audios) = counts;
+            findings.push(format!("{videos} playlists of pictures and {audios} of sound, not {expected:?}"));
+        }
+        for track in &self.tracks {
+            if track.discontinuities.len() != expected.discontinuities {
+                let one = |at: &u64| format!("{}: segment {at} has a discontinuity", track.url);
+                findings.extend(track.discontinuities.iter().map(one));
+                let (count, wanted) = (track.discontinuities.len(), expected.discontinuities);
+                findings.push(format!("{}: {count} discontinuities, not {wanted}", track.url));
+            }
         }
         findings.extend(self.compare_numbering());
         findings
@@ -96,7 +121,8 @@ impl Recording {
 
     /// Segments of one number must be the same piece of the timeline in every track.
     fn compare_numbering(&self) -> Vec<String> {
-        let Some(first) = self.of(Kind::Video).next() else { return vec!["no video".to_owned()] };
+        let any = self.of(Kind::Video).chain(&self.tracks).next();
+        let Some(first) = any else { return vec!["no media playlist".to_owned()] };
         let mut findings = Vec::new();
         for track in &self.tracks {
             if !track.segments.keys().eq(first.segments.keys()) {
@@ -109,7 +135,7 @@ impl Recording {
                     numbers(first)
                 ));
             }
-            let tolerance = if track.kind == Kind::Video { VIDEO_TOLERANCE_US } else { AUDIO_TOLERANCE_US };
+            let tolerance = if track.kind == first.kind { VIDEO_TOLERANCE_US } else { AUDIO_TOLERANCE_US };
             for (sequence, segment) in &track.segments {
                 let other = first.segments.get(sequence).and_then(|other| other.date_us);
                 if let (Some(date), Some(other)) = (segment.date_us, other)
@@ -149,11 +175,23 @@ fn play(url: &str, folder: &std::path::Path, deadline: Instant) -> Recording {
     Recording { tracks, findings: check(&multivariant) }
 }
 
-/// The media playlists of a multivariant one: variants are video, their group is audio.
+/// The media playlists of a multivariant one: its variants, and their group of sound.
 fn media_playlists(multivariant: &Multivariant) -> Vec<(Kind, String)> {
-    let videos = multivariant.variants.iter().map(|(uri, _)| (Kind::Video, uri.clone()));
-    let audio = multivariant.media.iter().filter_map(|media| media.get("URI"));
-    videos.chain(audio.map(|uri| (Kind::Audio, uri.clone()))).collect()
+    let variants = multivariant.variants.iter().map(|(uri, attributes)| (kind_of(attributes), uri.clone()));
+    let mut playlists: Vec<(Kind, String)> = variants.collect();
+    for uri in multivariant.media.iter().filter_map(|media| media.get("URI")) {
+        // A variant of sound alone may be the group too.
+        if playlists.iter().all(|(_, known)| known != uri) {
+            playlists.push((Kind::Audio, uri.clone()));
+        }
+    }
+    playlists
+}
+
+/// A variant that says neither how large nor how fast its pictures are has none.
+fn kind_of(variant: &Attributes) -> Kind {
+    let has_pictures = ["RESOLUTION", "FRAME-RATE"].iter().any(|name| variant.contains_key(*name));
+    if has_pictures { Kind::Video } else { Kind::Audio }
 }
 
 /// What DESIGN promises of every multivariant playlist.
@@ -163,13 +201,18 @@ fn check(multivariant: &Multivariant) -> Vec<String> {
         findings.push("no EXT-X-INDEPENDENT-SEGMENTS".to_owned());
     }
     for (uri, attributes) in &multivariant.variants {
-        for name in ["BANDWIDTH", "CODECS", "RESOLUTION", "FRAME-RATE", "AUDIO"] {
+        let mut needed = vec!["BANDWIDTH", "CODECS"];
+        if kind_of(attributes) == Kind::Video {
+            needed.extend(["RESOLUTION", "FRAME-RATE"]);
+            needed.extend((!multivariant.media.is_empty()).then_some("AUDIO"));
+        }
+        for name in needed {
             if attributes.get(name).is_none_or(|value| value.is_empty() || value == "0") {
                 findings.push(format!("variant {uri} has no {name}"));
             }
         }
         let group = attributes.get("AUDIO");
-        if !multivariant.media.iter().any(|media| media.get("GROUP-ID") == group) {
+        if group.is_some() && !multivariant.media.iter().any(|media| media.get("GROUP-ID") == group) {
             findings.push(format!("variant {uri} names the audio group {group:?}, which there is not"));
         }
     }

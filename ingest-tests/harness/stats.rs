@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -65,30 +65,64 @@ pub fn find_stream(stats: &Value, stream: &str) -> Option<Value> {
 
 /// Keeps the last entry of a stream, which is gone when the stream is.
 pub struct Watch {
-    last: Arc<Mutex<Option<Value>>>,
+    seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    last: Option<Value>,
+    first_frame: Option<Instant>,
+    first_commit: Option<Instant>,
+}
+
+impl Seen {
+    fn note(&mut self, entry: Value) {
+        let is_some = |count: &Value| count.as_u64() > Some(0);
+        if is_some(&entry["source"]["frames"]) {
+            self.first_frame.get_or_insert_with(Instant::now);
+        }
+        if is_some(&entry["committed"]["fragments"]) || is_some(&entry["committed"]["frames"]) {
+            self.first_commit.get_or_insert_with(Instant::now);
+        }
+        self.last = Some(entry);
+    }
 }
 
 impl Watch {
     /// Reads every 100 ms in a thread of its own.
     pub fn start(stats: Stats, stream: &str) -> Self {
-        let (last, stop) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-        let (stream, kept, stopped) = (stream.to_owned(), Arc::clone(&last), Arc::clone(&stop));
+        let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let (stream, kept, stopped) = (stream.to_owned(), Arc::clone(&seen), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 if let Some(entry) = stats.stream(&stream) {
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).note(entry);
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }
         });
-        Self { last, stop, thread: Some(thread) }
+        Self { seen, stop, thread: Some(thread) }
     }
 
     /// The last entry seen.
     pub fn last(&self) -> Option<Value> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.look(|seen| seen.last.clone())
+    }
+
+    /// When the source's first frame was seen there, to 100 ms.
+    pub fn first_frame(&self) -> Option<Instant> {
+        self.look(|seen| seen.first_frame)
+    }
+
+    /// When the first committed output was seen there, to 100 ms.
+    pub fn first_commit(&self) -> Option<Instant> {
+        self.look(|seen| seen.first_commit)
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Seen) -> T) -> T {
+        at(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

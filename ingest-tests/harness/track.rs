@@ -1,5 +1,5 @@
-//! Follows one media playlist while it is live: fetches each init segment and each segment once, writes them to one file,
-//! and checks on the way what a player relies on (RFC 8216 §6.2.1 and §6.3).
+//! Follows one media playlist while it is live: fetches each init segment and each segment once, writes them to one file for
+//! each init segment, and checks on the way what a player relies on (RFC 8216 §6.2.1 and §6.3).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,8 +32,14 @@ pub struct Track {
     pub kind: Kind,
     /// Its address.
     pub url: String,
-    /// Init segment and all segments, concatenated.
+    /// The first init segment and all segments up to the next one, concatenated.
     pub file: PathBuf,
+    /// A file for each init segment, `file` first.
+    pub parts: Vec<PathBuf>,
+    /// The numbers of the segments with `EXT-X-DISCONTINUITY`.
+    pub discontinuities: Vec<u64>,
+    /// `EXT-X-TARGETDURATION`, in microseconds.
+    pub target_duration_us: Option<i64>,
     /// The segments, by media sequence number.
     pub segments: BTreeMap<u64, Segment>,
     /// When the first segment had been fetched.
@@ -51,7 +57,6 @@ pub struct Follower {
     client: Client,
     out: File,
     map: String,
-    target_duration_us: Option<i64>,
     last_new: Option<Instant>,
     track: Track,
 }
@@ -63,21 +68,17 @@ impl Follower {
         let track = Track {
             kind,
             url,
+            parts: vec![file.clone()],
             file,
+            discontinuities: Vec::new(),
+            target_duration_us: None,
             segments,
             first_at: None,
             longest_wait: Duration::ZERO,
             ended_at: None,
             findings,
         };
-        Self {
-            client: Client::new(),
-            out,
-            map: String::new(),
-            target_duration_us: None,
-            last_new: None,
-            track,
-        }
+        Self { client: Client::new(), out, map: String::new(), last_new: None, track }
     }
 
     /// Polls until the playlist has ended, for at most until `deadline`.
@@ -122,12 +123,14 @@ impl Follower {
 
     /// What must hold between any two answers.
     fn check_header(&mut self, playlist: &Media) {
-        let first_target = *self.target_duration_us.get_or_insert(playlist.target_duration_us);
+        let first_target = *self.track.target_duration_us.get_or_insert(playlist.target_duration_us);
         if playlist.target_duration_us != first_target {
             self.find(format!("EXT-X-TARGETDURATION changed to {} us", playlist.target_duration_us));
         }
-        if playlist.discontinuity_sequence != 0 {
-            self.find(format!("EXT-X-DISCONTINUITY-SEQUENCE is {}", playlist.discontinuity_sequence));
+        let gone = self.track.discontinuities.iter().filter(|&&at| at < playlist.sequence).count() as u64;
+        if playlist.discontinuity_sequence != gone {
+            let said = playlist.discontinuity_sequence;
+            self.find(format!("EXT-X-DISCONTINUITY-SEQUENCE is {said}, after {gone} discontinuities"));
         }
         let (Some(&first), Some(&last)) =
             (self.track.segments.keys().next(), self.track.segments.keys().last())
@@ -148,7 +151,7 @@ impl Follower {
         self.check_neighbours(segment);
         if segment.map != self.map {
             if !self.map.is_empty() {
-                self.find(format!("segment {} has another init segment", segment.sequence));
+                self.begin_part(segment)?;
             }
             self.fetch(&segment.map)?;
             self.map.clone_from(&segment.map);
@@ -163,12 +166,23 @@ impl Follower {
         Ok(())
     }
 
+    /// Another init segment needs a discontinuity before it (§4.3.2.3), and a file of its own: players of one file read one.
+    fn begin_part(&mut self, segment: &Segment) -> Result<(), String> {
+        if !segment.discontinuity {
+            self.find(format!("segment {} has another init segment", segment.sequence));
+        }
+        let file = self.track.file.with_extension(format!("{}.mp4", self.track.parts.len()));
+        self.out = File::create(&file).map_err(|error| error.to_string())?;
+        self.track.parts.push(file);
+        Ok(())
+    }
+
     fn check_neighbours(&mut self, segment: &Segment) {
         let sequence = segment.sequence;
         if segment.discontinuity {
-            self.find(format!("segment {sequence} has a discontinuity"));
+            self.track.discontinuities.push(sequence);
         }
-        if Some(segment.duration_us) > self.target_duration_us || segment.duration_us <= 0 {
+        if Some(segment.duration_us) > self.track.target_duration_us || segment.duration_us <= 0 {
             self.find(format!("segment {sequence} lasts {} us", segment.duration_us));
         }
         if segment.gap {

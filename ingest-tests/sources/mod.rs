@@ -1,0 +1,6 @@
+//! The sources, by what is unusual about them.
+
+mod audio;
+mod rates;
+mod row;
+mod source;
