@@ -19,7 +19,7 @@ pub struct Numbered {
     pub rate: &'static str,
     /// How long.
     pub seconds: u32,
-    /// The number on its first frame.
+    /// The number on its first frame. Sound with another one is other noise.
     pub first: u32,
     /// Filters for the picture of 320x180, each with a comma before it.
     pub picture: &'static str,
@@ -65,8 +65,9 @@ impl Numbered {
         if let Some(filters) = self.sound {
             let seconds = self.seconds;
             graph.push(format!(
-                "anoisesrc=seed=7:sample_rate=48000:duration={seconds},lowpass=f=3000,lowpass=f=3000{filters},\
-                asetpts=PTS+{SOUND_LATE}/TB[a]"
+                "anoisesrc=seed={}:sample_rate=48000:duration={seconds},lowpass=f=3000,lowpass=f=3000{filters},\
+                asetpts=PTS+{SOUND_LATE}/TB[a]",
+                self.first + 7
             ));
             arguments.extend(["-map", "[a]", self.audio]);
         }

@@ -101,6 +101,11 @@ impl Pcm {
     }
 }
 
+/// Microseconds as samples. A wall clock's need more than 64 bits on the way.
+pub fn samples(micros: i64) -> i64 {
+    i64::try_from(i128::from(micros) * i128::from(RATE) / 1_000_000).unwrap_or(i64::MAX)
+}
+
 /// Where pieces of `source` are in `found`, whose clock is `late` samples later; looked for up to `reach` samples to each side.
 pub fn lags(source: &Pcm, found: &Pcm, late: i64, reach: i64) -> Vec<Lag> {
     let mut lags = Vec::new();

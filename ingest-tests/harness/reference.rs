@@ -189,7 +189,7 @@ impl Reference {
     fn judge_encoded(&self, found: &Pcm, lates: &[Option<i64>], verdict: &mut Verdict) -> Vec<String> {
         let mut findings = Vec::new();
         for (take, late) in self.takes.iter().zip(lates) {
-            let late = late.map_or(found.start - take.pcm.start, |us| us * pcm::RATE / 1_000_000);
+            let late = late.map_or(found.start - take.pcm.start, pcm::samples);
             let mut lags = pcm::lags(&take.pcm, found, late, SYNC_SAMPLES);
             if self.loss == Loss::Counted {
                 lags.retain(|lag| lag.samples.is_some());

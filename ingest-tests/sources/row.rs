@@ -10,7 +10,7 @@ use crate::harness::ffmpeg::Ffmpeg;
 use crate::harness::fleet::{Fleet, Killed};
 use crate::harness::pace::{self, Published};
 use crate::harness::player::{Player, Recording};
-use crate::harness::publisher::{Publisher, Repeat};
+use crate::harness::publisher::Publisher;
 use crate::harness::reference::{Loss, Reference, Verdict};
 use crate::harness::stats::{Watch, judge_counters};
 use crate::harness::{self, assert_none};

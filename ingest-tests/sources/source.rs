@@ -48,8 +48,24 @@ pub struct Piece {
     pub content: PathBuf,
     /// How much later than in the file it is sent, in milliseconds.
     pub shift_ms: i64,
+    /// Which of its tags are sent.
+    pub keep: Keep,
     /// Whether it is published on a connection of its own, and how the one before ends.
     pub after: Option<End>,
+    /// Whether it has pictures.
+    pub pictures: bool,
+}
+
+impl Piece {
+    /// All of a file, from the beginning.
+    pub fn whole(file: PathBuf) -> Self {
+        Self { content: file.clone(), file, shift_ms: 0, keep: |_, _| true, after: None, pictures: true }
+    }
+
+    /// All of a file, so much later.
+    pub fn later(file: PathBuf, shift_ms: i64) -> Self {
+        Self { shift_ms, ..Self::whole(file) }
+    }
 }
 
 /// A source.
@@ -58,8 +74,10 @@ pub struct Source {
     pub via: Via,
     /// How many times as fast as real time.
     pub speed: u32,
+    /// What the sender's clock says.
     pub stamp: Stamp,
-    pub keep: Keep,
+    /// When it is sent.
+    pub arrival: Stamp,
     /// Lines of the profile.
     pub renditions: String,
     pub audio: &'static str,
@@ -81,11 +99,11 @@ impl Source {
     /// A file that FFmpeg publishes in real time, and that comes out whole.
     pub fn new(file: PathBuf) -> Self {
         Self {
-            pieces: vec![Piece { content: file.clone(), file, shift_ms: 0, after: None }],
+            pieces: vec![Piece::whole(file)],
             via: Via::Encoder(Ffmpeg::Debian),
             speed: 1,
             stamp: |_, time| time,
-            keep: |_, _| true,
+            arrival: |_, time| time,
             renditions: RENDITIONS.to_owned(),
             audio: "audio = \"copy\"",
             sections: vec![("origin", "window = 100")],
@@ -102,6 +120,19 @@ impl Source {
     /// The same file, published tag by tag.
     pub fn by_hand(file: PathBuf) -> Self {
         Self { via: Via::Hand, ..Self::new(file) }
+    }
+
+    /// Some tags of a file, published by hand.
+    pub fn part(file: PathBuf, keep: Keep) -> Self {
+        let mut source = Self::by_hand(file);
+        source.pieces[0].keep = keep;
+        source
+    }
+
+    /// Pieces, published by hand.
+    pub fn of(pieces: Vec<Piece>) -> Self {
+        let first = pieces[0].file.clone();
+        Self { pieces, ..Self::by_hand(first) }
     }
 
     /// The configuration of a fleet whose nodes run `ffmpeg`.
@@ -122,7 +153,7 @@ impl Source {
     pub fn takes(&self) -> Vec<Take> {
         let mut takes: Vec<Take> = Vec::new();
         for piece in &self.pieces {
-            let tags = tags(&piece.file).into_iter().filter(|tag| (self.keep)(tag.kind, tag.time_ms.into()));
+            let tags = tags(&piece.file).into_iter().filter(|tag| (piece.keep)(tag.kind, tag.time_ms.into()));
             let tags: Vec<Timed> = tags.map(|tag| self.timed(tag, piece.shift_ms)).collect();
             match (takes.last_mut(), piece.after) {
                 (Some(take), None) => take.tags.extend(tags),
@@ -134,12 +165,15 @@ impl Source {
                 }
             }
         }
+        // What is sent at one time stays in the order of the file.
+        takes.iter_mut().for_each(|take| take.tags.sort_by_key(|timed| timed.at));
         takes
     }
 
     fn timed(&self, tag: Tag, shift_ms: i64) -> Timed {
         let time = i64::from(tag.time_ms) + shift_ms;
-        let at = Duration::from_millis(u64::try_from(time).unwrap_or(0)) / self.speed;
+        let arrival = u64::try_from((self.arrival)(tag.kind, time)).unwrap_or(0);
+        let at = Duration::from_millis(arrival) / self.speed;
         // The clock of RTMP has 32 bits, and wraps.
         let time_ms = (self.stamp)(tag.kind, time).rem_euclid(1 << 32) as u32;
         Timed { at, tag: Tag { time_ms, ..tag } }
@@ -169,7 +203,7 @@ impl Source {
 
     fn read(&self, piece: &Piece, take: &mut Content) {
         let shift_us = piece.shift_ms * 1_000;
-        if self.pictures != Pictures::None {
+        if self.pictures != Pictures::None && piece.pictures {
             let (mut frames, complaints) = frames::read(&piece.content);
             assert!(
                 complaints.is_empty() && !frames.is_empty(),
@@ -182,7 +216,7 @@ impl Source {
         let Some(sound) = self.sound else { return };
         let (units, complaints) = audio::read(&piece.content);
         assert!(complaints.is_empty() && !units.is_empty(), "{}: {complaints:?}", piece.content.display());
-        for mut unit in units.into_iter().filter(|unit| (self.keep)(AUDIO, unit.at_us / 1_000)) {
+        for mut unit in units.into_iter().filter(|unit| (piece.keep)(AUDIO, unit.at_us / 1_000)) {
             unit.at_us += shift_us;
             take.units.push(unit);
         }
