@@ -32,6 +32,31 @@ pub struct Delivery {
     pub audios: usize,
     /// Discontinuities, in each of them.
     pub discontinuities: usize,
+    /// How far sound may begin beside the picture, at first and after a discontinuity, in microseconds.
+    pub uneven_us: i64,
+    /// Segments that may be missing, if they are listed as such.
+    pub gaps: Gaps,
+}
+
+/// Where `EXT-X-GAP` may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// Nowhere.
+    None,
+    /// Where the source has no sound.
+    Sound,
+    /// Anywhere: something was lost.
+    Anywhere,
+}
+
+impl Gaps {
+    fn may_be_in(self, kind: Kind) -> bool {
+        match self {
+            Self::None => false,
+            Self::Sound => kind == Kind::Audio,
+            Self::Anywhere => true,
+        }
+    }
 }
 
 /// What a player got.
@@ -75,7 +100,14 @@ impl Recording {
 
     /// What a player finds wrong, whatever the stream shows.
     pub fn judge_delivery(&self, renditions: usize) -> Vec<String> {
-        self.judge_delivery_of(Delivery { videos: renditions, audios: 1, discontinuities: 0 })
+        let (uneven_us, gaps) = (AUDIO_TOLERANCE_US, Gaps::None);
+        self.judge_delivery_of(Delivery {
+            videos: renditions,
+            audios: 1,
+            discontinuities: 0,
+            uneven_us,
+            gaps,
+        })
     }
 
     /// The same for a stream of other tracks, or one whose tracks change.
@@ -88,6 +120,10 @@ impl Recording {
             findings.push(format!("{videos} playlists of pictures and {audios} of sound, not {expected:?}"));
         }
         for track in &self.tracks {
+            if !expected.gaps.may_be_in(track.kind) {
+                let one = |at: &u64| format!("{}: segment {at} is a gap", track.url);
+                findings.extend(track.gaps.iter().map(one));
+            }
             if track.discontinuities.len() != expected.discontinuities {
                 let one = |at: &u64| format!("{}: segment {at} has a discontinuity", track.url);
                 findings.extend(track.discontinuities.iter().map(one));
@@ -95,7 +131,7 @@ impl Recording {
                 findings.push(format!("{}: {count} discontinuities, not {wanted}", track.url));
             }
         }
-        findings.extend(self.compare_numbering());
+        findings.extend(self.compare_numbering(expected.uneven_us));
         findings
     }
 
@@ -120,7 +156,7 @@ impl Recording {
     }
 
     /// Segments of one number must be the same piece of the timeline in every track.
-    fn compare_numbering(&self) -> Vec<String> {
+    fn compare_numbering(&self, uneven_us: i64) -> Vec<String> {
         let any = self.of(Kind::Video).chain(&self.tracks).next();
         let Some(first) = any else { return vec!["no media playlist".to_owned()] };
         let mut findings = Vec::new();
@@ -135,8 +171,14 @@ impl Recording {
                     numbers(first)
                 ));
             }
-            let tolerance = if track.kind == first.kind { VIDEO_TOLERANCE_US } else { AUDIO_TOLERANCE_US };
+            let begins =
+                |at: &u64| track.segments.keys().next() == Some(at) || track.discontinuities.contains(at);
             for (sequence, segment) in &track.segments {
+                let tolerance = match (track.kind == first.kind, begins(sequence)) {
+                    (true, _) => VIDEO_TOLERANCE_US,
+                    (false, true) => uneven_us.max(AUDIO_TOLERANCE_US),
+                    (false, false) => AUDIO_TOLERANCE_US,
+                };
                 let other = first.segments.get(sequence).and_then(|other| other.date_us);
                 if let (Some(date), Some(other)) = (segment.date_us, other)
                     && (date - other).abs() > tolerance

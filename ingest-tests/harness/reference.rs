@@ -4,7 +4,7 @@ use super::audio::{self, Unit};
 use super::clip::Sound;
 use super::judge::{self, Item, Tolerance};
 use super::pcm::{self, Lag, Pcm};
-use super::player::{Delivery, Recording};
+use super::player::{Delivery, Gaps, Recording};
 use super::track::{Kind, Track};
 use super::{frames, grid};
 
@@ -51,6 +51,9 @@ pub struct Reference {
     pub sound: Option<Sound>,
     pub renditions: usize,
     pub discontinuities: usize,
+    /// How far sound may begin beside the picture, in microseconds.
+    pub uneven_us: i64,
+    pub gaps: Gaps,
     pub loss: Loss,
     /// How far a frame may be from its place, in microseconds.
     pub tolerance: Tolerance,
@@ -75,7 +78,9 @@ impl Reference {
     pub fn judge(&self, recording: &Recording) -> Verdict {
         let videos = if self.pictures == Pictures::None { 0 } else { self.renditions };
         let audios = usize::from(self.sound.is_some());
-        let delivery = Delivery { videos, audios, discontinuities: self.discontinuities };
+        let gaps = if self.loss == Loss::Counted { Gaps::Anywhere } else { self.gaps };
+        let (discontinuities, uneven_us) = (self.discontinuities, self.uneven_us);
+        let delivery = Delivery { videos, audios, discontinuities, uneven_us, gaps };
         let findings = recording.judge_delivery_of(delivery);
         let mut verdict = Verdict { findings, frames: usize::MAX, ..Verdict::default() };
         let mut lates = vec![None; self.takes.len()];

@@ -38,6 +38,8 @@ pub struct Track {
     pub parts: Vec<PathBuf>,
     /// The numbers of the segments with `EXT-X-DISCONTINUITY`.
     pub discontinuities: Vec<u64>,
+    /// The numbers of the segments with `EXT-X-GAP`, which are not there to be fetched.
+    pub gaps: Vec<u64>,
     /// `EXT-X-TARGETDURATION`, in microseconds.
     pub target_duration_us: Option<i64>,
     /// The segments, by media sequence number.
@@ -71,6 +73,7 @@ impl Follower {
             parts: vec![file.clone()],
             file,
             discontinuities: Vec::new(),
+            gaps: Vec::new(),
             target_duration_us: None,
             segments,
             first_at: None,
@@ -149,6 +152,11 @@ impl Follower {
     /// Checks a segment that is new, fetches it, and its init segment where that is new.
     fn take(&mut self, segment: &Segment) -> Result<(), String> {
         self.check_neighbours(segment);
+        if segment.gap {
+            // Players do not ask for it (RFC 8216bis §4.4.4.7).
+            self.track.segments.insert(segment.sequence, segment.clone());
+            return Ok(());
+        }
         if segment.map != self.map {
             if !self.map.is_empty() {
                 self.begin_part(segment)?;
@@ -186,7 +194,7 @@ impl Follower {
             self.find(format!("segment {sequence} lasts {} us", segment.duration_us));
         }
         if segment.gap {
-            self.find(format!("segment {sequence} is a gap"));
+            self.track.gaps.push(sequence);
         }
         if segment.date_us.is_none() {
             self.find(format!("segment {sequence} has no EXT-X-PROGRAM-DATE-TIME"));

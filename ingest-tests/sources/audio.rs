@@ -9,6 +9,9 @@ use crate::harness::numbered::{AAC, Numbered};
 
 const ENCODED: &str = "audio = \"aac:128k\"";
 
+/// Encoders put silence before what they are given.
+const PRIMING_MS: i64 = 130;
+
 /// Filters that make sound of these.
 const STEREO_44_100: &str = ",aresample=44100,aformat=channel_layouts=stereo";
 const MONO: &str = ",aformat=channel_layouts=mono";
@@ -29,7 +32,8 @@ fn check_copied(name: &str, filters: &'static str) {
 fn check_encoded(name: &str, filters: &'static str, audio: &'static str) {
     check(name, |folder| {
         let made = Numbered { seconds: 8, sound: Some(filters), audio, ..Numbered::new("30") };
-        Source { audio: ENCODED, sound: Some(Sound::Encoded), ..Source::new(made.make(folder, "source.flv")) }
+        let file = made.make(folder, "source.flv");
+        Source { audio: ENCODED, sound: Some(Sound::Encoded), uneven_ms: PRIMING_MS, ..Source::new(file) }
     });
 }
 

@@ -44,48 +44,60 @@ fn profile_and_level() {
     check_change("profile", 0, &Numbered { video: baseline, ..first() }, &second());
 }
 
-#[test]
-fn rate_of_the_sound() {
-    let sound = Some(",aresample=44100,aformat=channel_layouts=stereo");
-    check_change("audio 48 to 44.1", 1, &first(), &Numbered { sound, ..second() });
-}
+/// Sound of 48 kHz, and of 44.1 kHz; it begins with the picture, and not later.
+const STEREO: &str = ",aformat=channel_layouts=stereo,asetpts=PTS-0.13/TB";
+const STEREO_44_100: &str = ",aresample=44100,aformat=channel_layouts=stereo,asetpts=PTS-0.13/TB";
+/// The same for the first side, where it may not begin before the picture.
+const FIRST_STEREO: &str = ",aformat=channel_layouts=stereo";
+const FIRST_MONO: &str = ",aformat=channel_layouts=mono";
 
-#[test]
-fn layout_of_the_sound() {
-    let mono = Some(",aformat=channel_layouts=mono");
-    check_change("audio mono to stereo", 1, &Numbered { sound: mono, ..first() }, &second());
-}
-
-/// Pictures go on; the sound is another one from the middle of a GOP on.
+/// The sound is another one from a key frame on. None of the first comes after the second is announced.
 #[track_caller]
 fn check_sound(name: &str, before: &'static str, after: &'static str) {
-    check(name, |folder: &Path| {
-        let pictures = Numbered { seconds: 2 * SECONDS, sound: Some(before), ..first() };
-        let sound = Numbered { pictures: false, sound: Some(after), ..second() };
-        let mut source =
-            Source::part(pictures.make(folder, "first.flv"), |kind, time| kind != AUDIO || time < 3_700);
-        let piece = Piece::later(sound.make(folder, "second.flv"), 3_700 - 150);
-        source.pieces.push(Piece { pictures: false, keep: |kind, _| kind == AUDIO, ..piece });
+    check(name, |folder| {
+        let first = Numbered { sound: Some(before), ..first() }.make(folder, "first.flv");
+        let second = Numbered { sound: Some(after), ..second() }.make(folder, "second.flv");
+        let mut source = Source::part(first, |kind, time| kind != AUDIO || time < NEXT_MS);
+        source.pieces.push(Piece::later(second, NEXT_MS));
         Source { discontinuities: 1, ..source }
     });
 }
 
 #[test]
+fn rate_of_the_sound() {
+    check_sound("audio 48 to 44.1", FIRST_STEREO, STEREO_44_100);
+}
+
+#[test]
+fn layout_of_the_sound() {
+    check_sound("audio mono to stereo", FIRST_MONO, STEREO);
+}
+
+/// Where the other sound is announced: 0.55 s after a key frame.
+const WITHIN_MS: i64 = 3_550;
+
+/// Pictures go on; the sound is another one from the middle of a GOP on.
+#[track_caller]
+fn check_sound_within(name: &str, before: &'static str, after: &'static str) {
+    check(name, |folder| {
+        let pictures = Numbered { seconds: 2 * SECONDS, sound: Some(before), ..first() };
+        let sound = Numbered { pictures: false, sound: Some(after), ..second() };
+        let first = pictures.make(folder, "first.flv");
+        let mut source = Source::part(first, |kind, time| kind != AUDIO || time < WITHIN_MS);
+        let piece = Piece::later(sound.make(folder, "second.flv"), WITHIN_MS);
+        source.pieces.push(Piece { pictures: false, keep: |kind, _| kind == AUDIO, ..piece });
+        Source { discontinuities: 1, uneven_ms: 1_000, ..source }
+    });
+}
+
+#[test]
 fn rate_of_the_sound_within_a_gop() {
-    check_sound(
-        "audio 48 to 44.1 in mid-GOP",
-        ",aformat=channel_layouts=stereo",
-        ",aresample=44100,aformat=channel_layouts=stereo",
-    );
+    check_sound_within("audio 48 to 44.1 in mid-GOP", FIRST_STEREO, STEREO_44_100);
 }
 
 #[test]
 fn layout_of_the_sound_within_a_gop() {
-    check_sound(
-        "audio mono to stereo in mid-GOP",
-        ",aformat=channel_layouts=mono",
-        ",aformat=channel_layouts=stereo",
-    );
+    check_sound_within("audio mono to stereo in mid-GOP", FIRST_MONO, STEREO);
 }
 
 /// H.264, and then HEVC as Enhanced RTMP has it. FFmpeg 5.1 reads none.

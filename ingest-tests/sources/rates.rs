@@ -117,7 +117,7 @@ fn gops_of_10_s() {
 #[test]
 fn gops_of_60_s() {
     let video = format!("{H264} -bf 0 -g 240");
-    let made = Numbered { seconds: 130, video, ..Numbered::new("4") };
+    let made = Numbered { seconds: 128, video, ..Numbered::new("4") };
     check_long("GOP 60 s", &made, 10, "max_duration = \"200s\"");
 }
 

@@ -11,6 +11,7 @@ use crate::harness::flv::{Tag, tags};
 use crate::harness::judge::Tolerance;
 use crate::harness::pace::{End, Take, Timed};
 use crate::harness::pcm::{FLV_SLACK, Pcm};
+use crate::harness::player::Gaps;
 use crate::harness::reference::{Content, Loss, Pictures, Reference};
 use crate::harness::rtmp::AUDIO;
 use crate::harness::server::config_with;
@@ -90,6 +91,9 @@ pub struct Source {
     pub pictures: Pictures,
     pub sound: Option<Sound>,
     pub discontinuities: usize,
+    /// How far sound begins beside the picture, in milliseconds.
+    pub uneven_ms: i64,
+    pub gaps: Gaps,
     /// What may be lost when a node is killed.
     pub loss_by_kill: Loss,
     pub tolerance: Tolerance,
@@ -112,6 +116,8 @@ impl Source {
             pictures: Pictures::Each,
             sound: Some(Sound::Distinct),
             discontinuities: 0,
+            uneven_ms: 0,
+            gaps: Gaps::None,
             loss_by_kill: Loss::Nothing,
             tolerance: FRAME_TOLERANCE,
         }
@@ -196,6 +202,8 @@ impl Source {
             sound: self.sound,
             renditions: self.renditions.matches("name =").count(),
             discontinuities: self.discontinuities,
+            uneven_us: self.uneven_ms * 1_000,
+            gaps: self.gaps,
             loss: Loss::Nothing,
             tolerance: self.tolerance,
         }

@@ -3,6 +3,7 @@
 use super::row::check;
 use super::source::{Keep, Source};
 use crate::harness::numbered::Numbered;
+use crate::harness::player::Gaps;
 use crate::harness::reference::Pictures;
 use crate::harness::rtmp::{AUDIO, VIDEO};
 
@@ -42,16 +43,21 @@ fn a_picture_that_is_announced_never_comes() {
     check_part("video claimed", |kind, _| kind != VIDEO, silent);
 }
 
+/// Players are told that there is nothing while there is no sound.
+fn with_gaps(source: Source) -> Source {
+    Source { gaps: Gaps::Sound, ..source }
+}
+
 /// What its decoder needs comes first, as from FFmpeg.
 #[test]
 fn sound_begins_3_s_late() {
-    check_part("audio 3 s later", |kind, time| kind != AUDIO || time == 0 || time >= 3_000, |source| source);
+    check_part("audio 3 s later", |kind, time| kind != AUDIO || time == 0 || time >= 3_000, with_gaps);
 }
 
 #[test]
 fn sound_stops_for_4_s() {
     let heard: Keep = |kind, time| kind != AUDIO || !(2_500..6_500).contains(&time);
-    check_part("audio stops 4 s", heard, |source| source);
+    check_part("audio stops 4 s", heard, with_gaps);
 }
 
 /// Its times are a second behind those of pictures that come with it.
@@ -61,7 +67,7 @@ fn sound_is_a_second_early() {
         let made = Numbered { picture: ",setpts=PTS+1/TB", ..Numbered::new("30") };
         let file = made.make(folder, "source.flv");
         let arrival = |kind, time| if kind == AUDIO { time + 1_000 } else { time };
-        Source { arrival, ..Source::by_hand(file) }
+        Source { arrival, uneven_ms: 1_100, ..Source::by_hand(file) }
     });
 }
 
@@ -72,6 +78,6 @@ fn sound_is_a_second_late() {
         let sound = Some(",aformat=channel_layouts=stereo,asetpts=PTS+1/TB");
         let file = Numbered { sound, ..Numbered::new("30") }.make(folder, "source.flv");
         let arrival = |kind, time| if kind == AUDIO { time - 1_000 } else { time };
-        Source { arrival, ..Source::by_hand(file) }
+        Source { arrival, uneven_ms: 1_100, ..Source::by_hand(file) }
     });
 }
