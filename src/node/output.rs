@@ -59,6 +59,19 @@ impl OutputError {
     }
 }
 
+/// The sample entry with what its configuration says. Where no sound came while FFmpeg probed, it copies AAC under the rate
+/// and the channels of the FLV tag's header, which are always 44.1 kHz and stereo (FLV 10.1 E.4.2.1), and another attempt of the
+/// same source writes others.
+fn as_configured(entry: &SampleEntry, configuration: &OutputConfiguration) -> SampleEntry {
+    match (entry, configuration) {
+        (SampleEntry::Aac { configuration: specific, .. }, OutputConfiguration::Audio(audio)) => {
+            let (sample_rate, channels) = (audio.sample_rate, audio.channels);
+            SampleEntry::Aac { sample_rate, channels, configuration: specific.clone() }
+        }
+        (SampleEntry::Aac { .. } | SampleEntry::Video { .. }, _) => entry.clone(),
+    }
+}
+
 /// Bytes in with [`Self::handle_bytes`], messages out with [`Self::next_message`] until there is none.
 ///
 /// Holds at most a box of FFmpeg's output, one fragment that is not whole yet, and three messages.
@@ -139,7 +152,7 @@ impl OutputReader {
             }
             (SampleEntry::Video { .. } | SampleEntry::Aac { .. }, _) => return Err(OutputError::WrongTrack),
         };
-        let segment = write::init_segment(&header.entry)?;
+        let segment = write::init_segment(&as_configured(&header.entry, &configuration))?;
         self.timescale = header.timescale;
         self.begun = true;
         let init = OutputInit { output: self.output, configuration, segment };

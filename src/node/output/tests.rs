@@ -81,6 +81,22 @@ fn the_size_of_pictures_is_the_sample_entry_s() {
     assert_eq!((video.codecs.as_str(), video.width, video.height), ("avc1.42c01e", 638, 358));
 }
 
+#[test]
+fn the_rate_and_channels_of_sound_are_its_configuration_s() {
+    // AAC-LC, 48 kHz, mono.
+    let configuration = Bytes::from_static(b"\x11\x88");
+    let segment = |sample_rate, channels| {
+        let entry = SampleEntry::Aac { sample_rate, channels, configuration: configuration.clone() };
+        let mut reader = OutputReader::new(Output::Audio, &attempt(AudioOutput::Copy));
+        reader.handle_header(&TrackHeader { timescale: sample_rate, entry }).unwrap();
+        let Some(LeaseOutput::Init(init)) = reader.ready.pop_front() else { panic!("no init segment") };
+        let OutputConfiguration::Audio(audio) = init.configuration else { panic!("{init:?}") };
+        assert_eq!((audio.sample_rate, audio.channels), (48_000, 1));
+        init.segment
+    };
+    assert_eq!(segment(44_100, 2), segment(48_000, 1));
+}
+
 #[tokio::test]
 async fn encoded_audio_before_its_first_sample_is_dropped() {
     let bytes = written(
