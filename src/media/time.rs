@@ -48,6 +48,13 @@ impl Ticks {
         scale(self.0, i64::from(rate), TICKS_PER_SECOND)
     }
 
+    /// As a number of samples at `rate` Hz, rounded up: the first sample that is not before it.
+    #[must_use]
+    pub fn as_samples_up(self, rate: u32) -> i64 {
+        let product = i128::from(self.0) * i128::from(rate);
+        clamp((product + i128::from(TICKS_PER_SECOND - 1)).div_euclid(i128::from(TICKS_PER_SECOND)))
+    }
+
     /// From a number of samples at `rate` Hz, rounded to the nearest tick.
     #[must_use]
     pub fn from_samples(samples: i64, rate: u32) -> Self {
@@ -64,8 +71,11 @@ impl Ticks {
 /// `value * numerator / denominator`, rounded to the nearest, without overflow on the way.
 fn scale(value: i64, numerator: i64, denominator: i64) -> i64 {
     let (value, denominator) = (i128::from(value) * i128::from(numerator), i128::from(denominator));
-    let rounded = (value + denominator / 2).div_euclid(denominator);
-    i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX })
+    clamp((value + denominator / 2).div_euclid(denominator))
+}
+
+fn clamp(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
 impl Add for Ticks {
@@ -84,27 +94,12 @@ impl Sub for Ticks {
     }
 }
 
-/// Unwraps RTMP's 32-bit millisecond clock (RTMP 1.0 §5.3.1: "timestamps roll over every 49 days") to the nearest
-/// value beside the last one, so a step back of a few milliseconds stays a step back.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MillisUnwrapper {
-    last: Option<i64>,
-}
-
-impl MillisUnwrapper {
-    /// The unwrapped value of `raw`, in milliseconds.
-    pub fn unwrap(&mut self, raw: u32) -> i64 {
-        let raw = i64::from(raw);
-        let unwrapped = match self.last {
-            None => raw,
-            Some(last) => {
-                let step = (raw - last).rem_euclid(1 << 32);
-                last + if step >= 1 << 31 { step - (1 << 32) } else { step }
-            }
-        };
-        self.last = Some(unwrapped);
-        unwrapped
-    }
+/// Of the values that RTMP's 32-bit millisecond clock may mean by `raw` (RTMP 1.0 §5.3.1: "timestamps roll over every 49
+/// days"), the one nearest to `near`, in milliseconds. At most 2^31 ms from it, so no clock adds up to an overflow.
+#[must_use]
+pub fn nearest_millis(raw: u32, near: i64) -> i64 {
+    let ahead = (i64::from(raw) - near.rem_euclid(1 << 32)).rem_euclid(1 << 32);
+    near.saturating_add(if ahead >= 1 << 31 { ahead - (1 << 32) } else { ahead })
 }
 
 #[cfg(test)]
@@ -114,10 +109,12 @@ mod tests {
 
     #[test]
     fn a_wrap_goes_on_and_a_step_back_stays_one() {
-        let mut clock = MillisUnwrapper::default();
-        assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
-        assert_eq!(clock.unwrap(9), i64::from(u32::MAX) + 10);
-        assert_eq!(clock.unwrap(u32::MAX), i64::from(u32::MAX));
+        let wrap = 1i64 << 32;
+        assert_eq!(nearest_millis(9, wrap - 10), wrap + 9);
+        assert_eq!(nearest_millis(u32::MAX, wrap + 9), wrap - 1);
+        assert_eq!(nearest_millis(0, (1 << 31) + 1), wrap);
+        assert_eq!(nearest_millis(0, -5), 0);
+        assert_eq!(nearest_millis(7, i64::MAX), nearest_millis(7, i64::MAX), "no overflow");
     }
 
     #[test]
@@ -125,6 +122,7 @@ mod tests {
         assert_eq!(Ticks::from_samples(1024, 48_000), Ticks(1920));
         assert_eq!(Ticks(1920).as_samples(48_000), 1024);
         assert_eq!(Ticks::from_samples(1024, 44_100), Ticks(2090));
+        assert_eq!([0, 1, 2090, 2091].map(|ticks| Ticks(ticks).as_samples_up(44_100)), [0, 1, 1025, 1025]);
         assert_eq!(Ticks(-90).as_millis(), -1);
         assert_eq!(Ticks::from_duration(std::time::Duration::from_millis(1500)), Ticks(135_000));
     }
@@ -135,6 +133,7 @@ mod tests {
         assert_eq!((last + Ticks(1), first - Ticks(1), first.abs()), (last, first, last));
         assert_eq!(Ticks::from_millis(i64::MAX), last);
         assert_eq!((last.as_samples(192_000), first.as_samples(192_000)), (i64::MAX, i64::MIN));
+        assert_eq!((last.as_samples_up(192_000), first.as_samples_up(192_000)), (i64::MAX, i64::MIN));
         assert_eq!(Ticks::from_samples(1, 0), Ticks(90_000), "a rate of zero is taken for one");
         assert_eq!(Ticks::from_duration(std::time::Duration::MAX), last);
     }
@@ -161,25 +160,21 @@ mod tests {
         }
 
         #[test]
-        fn any_step_of_less_than_half_the_range_is_taken_as_it_is(start: u32, step in -0x7fff_ffffi64..0x7fff_ffff) {
-            let mut clock = MillisUnwrapper::default();
-            let first = clock.unwrap(start);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let raw = (first + step) as u32;
-            prop_assert_eq!(clock.unwrap(raw), first + step);
+        fn a_number_of_samples_comes_back_at_rates_that_media_have(
+            samples in -100_000_000_000_000i64..100_000_000_000_000,
+            rate in 8_000u32..=48_000,
+        ) {
+            let time = Ticks::from_samples(samples, rate);
+            prop_assert_eq!(time.as_samples(rate), samples);
+            let first = (time + Ticks(1)).as_samples_up(rate);
+            prop_assert!(Ticks::from_samples(first, rate) > time);
         }
 
         #[test]
-        fn any_monotonic_clock_unwraps_to_itself(start in any::<u32>(), steps in prop::collection::vec(0u32..1_000_000, 0..200)) {
-            let mut clock = MillisUnwrapper::default();
-            let mut expected = i64::from(start);
-            prop_assert_eq!(clock.unwrap(start), expected);
-            for step in steps {
-                expected += i64::from(step);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                let raw = expected as u32;
-                prop_assert_eq!(clock.unwrap(raw), expected);
-            }
+        fn the_nearest_meaning_is_congruent_and_less_than_half_the_range_away(raw: u32, near in -(1i64 << 60)..1 << 60) {
+            let nearest = nearest_millis(raw, near);
+            prop_assert_eq!(nearest.rem_euclid(1 << 32), i64::from(raw));
+            prop_assert!((-(1i64 << 31)..1 << 31).contains(&(nearest - near)));
         }
     }
 }

@@ -365,7 +365,7 @@ impl Take {
             }
             Gate::Closed { .. } if !unit.random_access => {
                 // It is never shown, so nothing need come after it.
-                self.clock.last_shown = None;
+                self.clock.forget_shown();
                 self.events.push_back(TakeEvent::Undecodable);
             }
             Gate::Closed { .. } => {
@@ -467,11 +467,8 @@ impl Take {
     fn place_after_anchor(&mut self) {
         let units = || self.held.iter().chain(self.early_audio.iter());
         let earliest = units().map(|unit| unit.decode_time.min(unit.presentation_time)).min();
-        let Some(missing) = earliest.and_then(|earliest| self.clock.settle_anchor(earliest)) else { return };
-        for unit in self.held.iter_mut().chain(self.early_audio.iter_mut()) {
-            unit.decode_time = unit.decode_time + missing;
-            unit.presentation_time = unit.presentation_time + missing;
-        }
+        let Some(moved) = earliest.and_then(|earliest| self.clock.settle_anchor(earliest)) else { return };
+        self.held.iter_mut().chain(self.early_audio.iter_mut()).for_each(|unit| moved.apply(unit));
     }
 }
 

@@ -1,122 +1,140 @@
 //! The clock of a take: the sender's milliseconds become times on the stream's timeline, which never goes back.
 //!
-//! RTMP's timestamps wrap at 2^32 ms and may jump (RTMP 1.0 §5.3.1.2.1); a step that no time can explain moves the take's
-//! shift, so that the timeline goes on.
+//! RTMP's timestamps wrap at 2^32 ms and may jump (RTMP 1.0 §5.3.1.2.1), and neither track need be exact. Three rooms decide, each with its
+//! states, bounds and what its wrong answers cost:
+//!
+//! 1. [`shifts`]: where a message stands, by the shift of its track between the sender's clock and the timeline; a step that no time can
+//!    explain ([`arrival`]) changes the shift, so that the timeline goes on one step later, for both tracks alike.
+//! 2. [`pictures`]: decode times increase, presentation times are unique.
+//! 3. [`samples`]: sound is laid end to end, to the sample.
+//!
+//! What they give: pictures stand at whole milliseconds, sound at whole samples of its rate counted from the timeline's zero
+//! ([`Ticks::as_samples`] recovers them), nothing before the anchor once [`TakeClock::settle_anchor`] was called, no track goes back.
 
-use crate::media::time::{MillisUnwrapper, Ticks};
+mod arrival;
+mod pictures;
+mod samples;
+mod shifts;
 
-/// A longer step forward of a track's clock is a jump of the sender's clock, not time that passed.
-pub(super) const MAX_STEP: Ticks = Ticks::from_millis(10_000);
-/// A longer step back is one too. A shorter one is a sender's rounding: the time stands still for it.
-pub(super) const MAX_STEP_BACK: Ticks = Ticks::from_millis(100);
-/// Where the length of an access unit is not known: a picture at 30 a second, in whole milliseconds.
+use std::time::Instant;
+
+use self::pictures::PictureClock;
+use self::samples::SampleClock;
+#[cfg(test)]
+pub(super) use self::shifts::MAX_STEP;
+use self::shifts::Shifts;
+use crate::media::access_unit::AccessUnit;
+use crate::media::time::Ticks;
+use crate::media::track::TrackKind;
+
+/// Where the length of a picture is not known: one at 30 a second, in whole milliseconds.
 const DEFAULT_STEP: Ticks = Ticks::from_millis(33);
 
-/// Maps the sender's clock to the timeline. Both tracks share one shift, so they move together.
+/// Maps the sender's clock to the timeline.
 #[derive(Debug)]
 pub(super) struct TakeClock {
-    unwrapper: MillisUnwrapper,
-    /// Timeline minus sender's clock; unknown before the first access unit.
-    shift: Option<Ticks>,
     anchor: Ticks,
     /// Whether nothing may be moved any more, because a section has begun.
     settled: bool,
-    last_video: Option<Ticks>,
-    last_audio: Option<Ticks>,
-    video_step: Ticks,
-    /// The latest presentation time of a picture.
-    pub(super) last_shown: Option<Ticks>,
+    shifts: Shifts,
+    pictures: PictureClock,
+    /// Unknown before the first access unit of audio.
+    samples: Option<SampleClock>,
     /// Where the last access unit ends.
     pub(super) end: Ticks,
 }
 
 impl TakeClock {
+    /// A clock whose first message stands at `anchor`, a whole millisecond.
     pub(super) fn new(anchor: Ticks) -> Self {
         Self {
-            unwrapper: MillisUnwrapper::default(),
-            shift: None,
             anchor,
             settled: false,
-            last_video: None,
-            last_audio: None,
-            video_step: DEFAULT_STEP,
-            last_shown: None,
+            shifts: Shifts::new(anchor),
+            pictures: PictureClock::default(),
+            samples: None,
             end: anchor,
         }
     }
 
-    /// Decode and presentation time of a picture, which is shown `offset` after it is decoded.
+    /// Decode and presentation time of a picture, which is shown `offset`, in whole milliseconds, after it is decoded. Both
+    /// are whole milliseconds.
     pub(super) fn place_video(
         &mut self,
         timestamp_ms: u32,
         offset: Ticks,
         random_access: bool,
+        now: Instant,
     ) -> (Ticks, Ticks) {
-        let mut time = self.place(timestamp_ms, self.last_video, self.video_step);
+        let step = self.shifts.video_step().unwrap_or(DEFAULT_STEP);
+        let mut time = self.shifts.place(TrackKind::Video, timestamp_ms, DEFAULT_STEP, now);
         // What comes at a random access point is shown after all that came before, or its position would go back.
-        let overlap = self
-            .last_shown
-            .map(|last| last - (time + offset))
-            .filter(|&by| random_access && by >= Ticks::ZERO);
-        if let Some(by) = overlap {
-            let by = by + self.video_step;
-            time = time + by;
-            self.shift = self.shift.map(|shift| shift + by);
+        if let Some(by) = self.pictures.overlap(time, offset).filter(|_| random_access) {
+            time = time + by + step;
+            self.shifts.move_on(by + step);
         }
-        if let Some(last) = self.last_video.filter(|&last| last < time) {
-            self.video_step = (time - last).min(Ticks::from_millis(1000));
-        }
-        self.last_video = Some(time);
-        let shown = time + offset;
-        self.last_shown = self.last_shown.max(Some(shown));
-        self.extend(shown + self.video_step);
-        (time, shown)
+        let (decoded, shown) = self.pictures.place(time, offset, random_access);
+        self.extend(shown + self.shifts.video_step().unwrap_or(DEFAULT_STEP));
+        (decoded, shown)
     }
 
-    pub(super) fn place_audio(&mut self, timestamp_ms: u32) -> Ticks {
-        let time = self.place(timestamp_ms, self.last_audio, Ticks::from_millis(21));
-        self.last_audio = Some(time);
-        time
+    /// When an access unit of audio is heard that has `samples` at `rate` in Hz: a whole sample of the timeline.
+    pub(super) fn place_audio(&mut self, timestamp_ms: u32, samples: u32, rate: u32, now: Instant) -> Ticks {
+        let length = Ticks::from_samples(i64::from(samples), rate);
+        let stamped = self.shifts.place(TrackKind::Audio, timestamp_ms, length, now);
+        let shifted = self.shifts.take_audio_moved();
+        let clock = self.samples.get_or_insert_with(|| SampleClock::new(stamped, rate));
+        clock.change_rate(rate);
+        let begin = clock.place(stamped, samples, shifted);
+        let (end, expected) = (clock.end(), clock.expected());
+        self.shifts.follow_audio(begin, expected);
+        self.extend(end);
+        begin
     }
 
-    /// The timeline's time of `timestamp_ms`, never before the track's `last` time. A jump of the sender's clock moves the
-    /// shift, so that the take goes on one `step` later.
-    fn place(&mut self, timestamp_ms: u32, last: Option<Ticks>, step: Ticks) -> Ticks {
-        let raw = Ticks::from_millis(self.unwrapper.unwrap(timestamp_ms));
-        let shift = *self.shift.get_or_insert(self.anchor - raw);
-        let time = raw + shift;
-        let Some(latest) = self.last_video.max(self.last_audio) else { return time };
-        // A track may pause, or begin late: what counts as a jump forward is judged by the take as a whole.
-        let (jumps_ahead, jumps_back) = match last {
-            Some(last) => (time - latest > MAX_STEP, last - time > MAX_STEP_BACK),
-            None => (time - latest > MAX_STEP, latest - time > MAX_STEP),
-        };
-        let goes_on_from =
-            if jumps_ahead { Some(latest) } else { last.or(Some(latest)).filter(|_| jumps_back) };
-        match goes_on_from {
-            Some(from) => {
-                self.shift = Some(from + step - raw);
-                from + step
-            }
-            None => last.map_or(time, |last| time.max(last)),
-        }
-    }
-
-    pub(super) fn extend(&mut self, end: Ticks) {
+    fn extend(&mut self, end: Ticks) {
         self.end = self.end.max(end);
     }
 
-    /// Moves the take so that its `earliest` time is not before the anchor, and says by how much; only before the first
-    /// section.
-    pub(super) fn settle_anchor(&mut self, earliest: Ticks) -> Option<Ticks> {
-        let missing = self.anchor - earliest;
+    /// The pictures so far are never shown, so nothing need come after them.
+    pub(super) fn forget_shown(&mut self) {
+        self.pictures.forget_shown();
+    }
+
+    /// Moves the take so that its `earliest` time is not before the anchor, and says how; only before the first section.
+    pub(super) fn settle_anchor(&mut self, earliest: Ticks) -> Option<Moved> {
+        // Whole milliseconds, as pictures have them.
+        let missing = Ticks::from_millis((self.anchor - earliest + Ticks(89)).as_millis());
         if std::mem::replace(&mut self.settled, true) || missing <= Ticks::ZERO {
             return None;
         }
-        self.shift = self.shift.map(|shift| shift + missing);
-        let moved = [&mut self.last_video, &mut self.last_audio, &mut self.last_shown];
-        moved.into_iter().flatten().for_each(|time| *time = *time + missing);
+        self.shifts.move_all(missing);
+        self.pictures.move_all(missing);
+        if let Some(samples) = &mut self.samples {
+            samples.move_all(missing);
+        }
         self.end = self.end + missing;
-        Some(missing)
+        Some(Moved { by: missing, rate: self.samples.as_ref().map(SampleClock::rate) })
+    }
+}
+
+/// How a take has moved on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    by: Ticks,
+    /// The rate of its audio.
+    rate: Option<u32>,
+}
+
+impl Moved {
+    /// Moves an access unit that was placed before: sound by whole samples, all by the same number of them.
+    pub(super) fn apply(self, unit: &mut AccessUnit) {
+        let moved = |time: Ticks| match (unit.track, self.rate) {
+            (TrackKind::Audio, Some(rate)) => {
+                Ticks::from_samples(samples::moved(time.as_samples(rate), self.by, rate), rate)
+            }
+            (TrackKind::Video, _) | (TrackKind::Audio, None) => time + self.by,
+        };
+        (unit.decode_time, unit.presentation_time) = (moved(unit.decode_time), moved(unit.presentation_time));
     }
 }

@@ -136,7 +136,7 @@ impl Take {
         }
         let offset = Ticks::from_millis(i64::from(composition_offset_ms));
         let (decode_time, presentation_time) =
-            self.clock.place_video(arrival.timestamp_ms, offset, random_access);
+            self.clock.place_video(arrival.timestamp_ms, offset, random_access, arrival.now);
         let (track, payload) = (TrackKind::Video, arrival.body.clone());
         Some(AccessUnit { track, decode_time, presentation_time, random_access, payload })
     }
@@ -181,9 +181,8 @@ impl Take {
         }
         // AAC cannot be taken before its configuration, nor after MP3 without a new one.
         let audio = self.audio.as_ref().filter(|audio| audio.codec == codec)?;
-        let length = Ticks::from_samples(i64::from(audio::samples(audio, data)), audio.sample_rate.max(1));
-        let time = self.clock.place_audio(arrival.timestamp_ms);
-        self.clock.extend(time + length);
+        let (samples, rate) = (audio::samples(audio, data), audio.sample_rate);
+        let time = self.clock.place_audio(arrival.timestamp_ms, samples, rate, arrival.now);
         Some(AccessUnit {
             track: TrackKind::Audio,
             decode_time: time,

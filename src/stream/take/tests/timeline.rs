@@ -3,23 +3,35 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::take::clock::{MAX_STEP, MAX_STEP_BACK, TakeClock};
+use crate::stream::take::clock::{MAX_STEP, TakeClock};
 use TrackKind::{Audio, Video};
 
-fn place(clock: &mut TakeClock, track: TrackKind, timestamp_ms: u32) -> Ticks {
+/// An access unit of AAC at 48 kHz, or a picture that is shown as it is decoded.
+fn place(clock: &mut TakeClock, track: TrackKind, timestamp_ms: u32, now: Instant) -> Ticks {
     match track {
-        Video => clock.place_video(timestamp_ms, Ticks::ZERO, false).0,
-        Audio => clock.place_audio(timestamp_ms),
+        Video => clock.place_video(timestamp_ms, Ticks::ZERO, false, now).0,
+        Audio => clock.place_audio(timestamp_ms, 1024, 48_000, now),
     }
 }
 
-/// Places times of the sender's clock on a timeline that is at 1000 ms, and expects them there, in milliseconds.
+/// Places times of the sender's clock on a timeline that is at 1000 ms, each as so many milliseconds of arrival have
+/// passed, and expects them there, in milliseconds.
+#[track_caller]
+fn check_arrivals(steps: &[(u64, TrackKind, u32, i64)]) {
+    let start = crate::base::clock::now();
+    let mut clock = TakeClock::new(at(1_000));
+    for &(arrival_ms, track, timestamp_ms, expected) in steps {
+        let time = place(&mut clock, track, timestamp_ms, start + Duration::from_millis(arrival_ms));
+        assert_eq!(time.as_millis(), expected, "{track:?} {timestamp_ms}");
+    }
+}
+
+/// The same, all arriving at once.
 #[track_caller]
 fn check_places(steps: &[(TrackKind, u32, i64)]) {
-    let mut clock = TakeClock::new(at(1_000));
-    for &(track, timestamp_ms, expected) in steps {
-        assert_eq!(place(&mut clock, track, timestamp_ms), at(expected), "{track:?} {timestamp_ms}");
-    }
+    check_arrivals(
+        &steps.iter().map(|&(track, time, expected)| (0, track, time, expected)).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -59,27 +71,92 @@ fn a_jump_back_goes_on_one_step_later_too() {
 
 #[test]
 fn only_a_step_beyond_the_bounds_is_a_jump() {
-    check_places(&[(Video, 5_000, 1_000), (Video, 15_000, 11_000)]);
-    check_places(&[(Video, 5_000, 1_000), (Video, 15_001, 1_033)]);
+    check_arrivals(&[(0, Video, 5_000, 1_000), (9_000, Video, 15_000, 11_000)]);
+    check_arrivals(&[(0, Video, 5_000, 1_000), (9_000, Video, 15_001, 1_033)]);
+    check_places(&[(Video, 5_000, 1_000), (Video, 6_000, 2_000)]);
+    check_places(&[(Video, 5_000, 1_000), (Video, 6_001, 1_033)]);
     // A short step back is rounding: the timeline waits for it. It never goes back.
-    check_places(&[(Video, 5_000, 1_000), (Video, 4_900, 1_000), (Video, 5_040, 1_040)]);
+    check_places(&[(Video, 5_000, 1_000), (Video, 4_900, 1_001), (Video, 5_040, 1_040)]);
     check_places(&[(Video, 5_000, 1_000), (Video, 4_899, 1_033), (Video, 4_939, 1_073)]);
 }
 
 #[test]
-fn a_track_that_pauses_or_begins_late_keeps_its_time() {
-    let mut clock = TakeClock::new(at(1_000));
-    assert_eq!(place(&mut clock, Audio, 0), at(1_000));
-    for time in (0..=12_000).step_by(40) {
-        assert_eq!(place(&mut clock, Video, time), at(1_000 + i64::from(time)));
+fn a_step_that_arrival_explains_by_half_is_a_pause() {
+    check_arrivals(&[(0, Video, 0, 1_000), (2_500, Video, 5_000, 6_000), (2_540, Video, 5_040, 6_040)]);
+    check_arrivals(&[(0, Video, 0, 1_000), (2_499, Video, 5_000, 1_033), (2_540, Video, 5_040, 1_073)]);
+    // What paused for both tracks has passed for the second one, too.
+    check_arrivals(&[
+        (0, Video, 0, 1_000),
+        (0, Audio, 0, 1_000),
+        (5_000, Video, 5_000, 6_000),
+        (5_000, Audio, 5_000, 6_000),
+        (5_000, Audio, 5_021, 6_021),
+    ]);
+    // After a stall everything comes at once, and a hole with it.
+    check_arrivals(&[
+        (0, Video, 0, 1_000),
+        (5_000, Video, 40, 1_040),
+        (5_000, Video, 80, 1_080),
+        (5_000, Video, 5_000, 6_000),
+    ]);
+}
+
+#[test]
+fn slow_pictures_are_no_jumps_however_fast_they_come() {
+    for (step_ms, speed) in [(1_000, 1), (1_000, 8), (5_000, 1)] {
+        let picture =
+            |n: u32| (u64::from(n * step_ms / speed), Video, n * step_ms, i64::from(1_000 + n * step_ms));
+        check_arrivals(&(0..20).map(picture).collect::<Vec<_>>());
     }
-    assert_eq!(place(&mut clock, Audio, 12_000), at(13_000), "it paused for longer than a jump");
+    // One step of two seconds cannot be told from a jump at eight times the speed. The same again can.
+    let steps = [(0, 1_000), (2_000, 1_033), (4_000, 3_033), (6_000, 5_033), (8_000, 7_033)];
+    check_arrivals(&steps.map(|(time, expected)| (u64::from(time) / 8, Video, time, expected)));
+}
+
+#[test]
+fn a_track_that_pauses_or_begins_late_keeps_its_time() {
+    let now = crate::base::clock::now();
+    let mut clock = TakeClock::new(at(1_000));
+    assert_eq!(place(&mut clock, Audio, 0, now), at(1_000));
+    for time in (0..=12_000).step_by(40) {
+        assert_eq!(place(&mut clock, Video, time, now), at(1_000 + i64::from(time)));
+    }
+    assert_eq!(place(&mut clock, Audio, 12_000, now), at(13_000), "it paused for longer than a jump");
+    check_arrivals(&[
+        (0, Video, 0, 1_000),
+        (9_000, Video, 9_000, 10_000),
+        (9_000, Audio, 9_000, 10_000),
+        (9_040, Video, 9_040, 10_040),
+    ]);
+}
+
+#[test]
+fn a_single_wrong_time_moves_nothing_but_itself() {
     check_places(&[
         (Video, 0, 1_000),
-        (Video, 9_000, 10_000),
-        (Audio, 9_000, 10_000),
-        (Video, 9_040, 10_040),
+        (Audio, 0, 1_000),
+        (Video, 40, 1_040),
+        (Video, 90_000_000, 1_080),
+        (Audio, 21, 1_021),
+        (Video, 120, 1_120),
+        (Audio, 43, 1_042),
     ]);
+}
+
+#[test]
+fn a_pause_of_one_track_that_was_taken_for_a_jump_is_made_good() {
+    let now = crate::base::clock::now();
+    let mut clock = TakeClock::new(at(0));
+    let mut place = |track, timestamp_ms| place(&mut clock, track, timestamp_ms, now).as_millis();
+    assert_eq!((place(Video, 0), place(Audio, 0), place(Video, 40)), (0, 0, 40));
+    // The pictures of three seconds are missing, and sound comes only after them.
+    assert_eq!((place(Video, 3_080), place(Video, 3_120)), (80, 120));
+    for unit in 1..90u32 {
+        assert_eq!(place(Audio, unit * 64 / 3), i64::from(unit * 64 / 3));
+    }
+    assert_eq!(place(Video, 3_160), 160, "sound has gone on for less than two seconds");
+    (90..110u32).for_each(|unit| assert_eq!(place(Audio, unit * 64 / 3), i64::from(unit * 64 / 3)));
+    assert_eq!((place(Video, 3_200), place(Video, 3_240)), (3_200, 3_240));
 }
 
 #[test]
@@ -90,14 +167,16 @@ fn a_track_whose_first_time_is_absurd_begins_beside_the_other() {
 
 #[test]
 fn after_a_long_step_a_jump_goes_on_a_second_later() {
-    check_places(&[(Video, 0, 1_000), (Video, 9_000, 10_000), (Video, 900_000, 11_000)]);
+    check_arrivals(&[(0, Video, 0, 1_000), (9_000, Video, 9_000, 10_000), (9_000, Video, 900_000, 11_000)]);
 }
 
 #[test]
 fn a_random_access_point_is_shown_after_all_that_came_before() {
+    let now = crate::base::clock::now();
     let mut clock = TakeClock::new(at(1_000));
-    let mut shown =
-        |timestamp_ms, offset, random_access| clock.place_video(timestamp_ms, at(offset), random_access).1;
+    let mut shown = |timestamp_ms, offset, random_access| {
+        clock.place_video(timestamp_ms, at(offset), random_access, now).1
+    };
     assert_eq!(shown(0, 80, false), at(1_080));
     // 40 ms too early, and one picture after that; what follows moves along.
     assert_eq!(shown(40, 0, true), at(1_040 + 40 + 33));
@@ -121,18 +200,25 @@ fn a_take_ends_after_its_last_access_unit() {
 }
 
 proptest! {
-    /// Whatever the sender's clock does: whole milliseconds, and no track steps further than the bounds.
+    /// Whatever the sender's clock does: pictures at whole milliseconds, sound at whole samples, no track goes back, pictures
+    /// go on, and nothing is further ahead of the take than the bound.
     #[test]
     fn any_clock_gives_a_timeline_of_small_steps(
-        steps in prop::collection::vec((any::<bool>(), any::<u32>()), 1..100),
+        steps in prop::collection::vec((any::<bool>(), any::<u32>(), 0u64..20_000), 1..100),
     ) {
+        let mut now = crate::base::clock::now();
         let mut clock = TakeClock::new(at(1_700_000_000_000));
-        let mut last = [None; 2];
-        for (video, timestamp_ms) in steps {
-            let time = place(&mut clock, if video { Video } else { Audio }, timestamp_ms);
-            prop_assert_eq!(time, at(time.as_millis()));
+        let mut last: [Option<Ticks>; 2] = [None; 2];
+        for (video, timestamp_ms, waited) in steps {
+            now += Duration::from_millis(waited);
+            let time = place(&mut clock, if video { Video } else { Audio }, timestamp_ms, now);
+            let whole = if video { at(time.as_millis()) } else { Ticks::from_samples(time.as_samples(48_000), 48_000) };
+            prop_assert_eq!(time, whole);
+            let latest = last.into_iter().flatten().max();
+            prop_assert!(latest.is_none_or(|latest| time - latest <= MAX_STEP + MAX_STEP));
             if let Some(last) = last[usize::from(video)].replace(time) {
-                prop_assert!(time - last <= MAX_STEP && last - time <= MAX_STEP_BACK);
+                let goes_on = time > last || (!video && time == last);
+                prop_assert!(goes_on);
             }
         }
     }
