@@ -365,7 +365,7 @@ impl Take {
             }
             Gate::Closed { .. } if !unit.random_access => {
                 // It is never shown, so nothing need come after it.
-                self.clock.forget_shown();
+                self.clock.forget_pictures();
                 self.events.push_back(TakeEvent::Undecodable);
             }
             Gate::Closed { .. } => {

@@ -96,9 +96,9 @@ impl TakeClock {
         self.end = self.end.max(end);
     }
 
-    /// The pictures so far are never shown, so nothing need come after them.
-    pub(super) fn forget_shown(&mut self) {
-        self.pictures.forget_shown();
+    /// The pictures so far are never decoded, so nothing need come after them.
+    pub(super) fn forget_pictures(&mut self) {
+        self.pictures.forget();
     }
 
     /// Moves the take so that its `earliest` time is not before the anchor, and says how; only before the first section.

@@ -394,7 +394,7 @@ fn nal_units_say_where_decoding_can_begin_not_the_flag() {
     // An SEI with a recovery point after 0 or 1 frames, then a slice: an open GOP, and an intra refresh.
     let open_gop = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\xc4\0\0\0\x02\x41p");
     let refresh = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\x51\0\0\0\x02\x41p");
-    check(&[(video_tag(0, 0), ""), (audio_tag(0), ""), (flagged, "-"), (refresh, "-"), (open_gop, "S2+ K2")]);
+    check(&[(video_tag(0, 0), ""), (audio_tag(0), ""), (flagged, "-"), (refresh, "-"), (open_gop, "S0+ K0")]);
 }
 
 #[test]

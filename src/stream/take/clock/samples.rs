@@ -13,13 +13,13 @@
 //!
 //! A move to within [`ROUNDING`] of whole units is one by whole units. No unit begins before the one before it.
 //!
-//! **What a wrong answer costs.** Jitter taken for a gap puts a silence or an overlap of its length there, at most once for [`PATIENCE`]
-//! units. A gap taken for jitter leaves sound off by at most half a unit, and for the time of [`PATIENCE`] units by [`MAX_JITTER`].
+//! **What a wrong answer costs.** Jitter of more than [`MAX_JITTER`], taken for a gap, puts a silence or an overlap of its length there, each
+//! time. A gap taken for jitter leaves sound off by at most [`MAX_JITTER`] for [`PATIENCE`] units, and by half a unit for good.
 
 use crate::media::time::Ticks;
 
-/// Stamps this far off move nothing by themselves.
-const MAX_JITTER: Ticks = Ticks::from_millis(50);
+/// Stamps this far off move nothing by themselves: 50 ms, and what whole milliseconds hide.
+const MAX_JITTER: Ticks = Ticks::from_millis(51);
 /// The most that is taken for the phase of a sender whose first stamp was off. With [`MAX_JITTER`] less than what a step back of the
 /// stamps must be for a jump: units that merely overlap make none.
 const MAX_PHASE: Ticks = Ticks::from_millis(40);
@@ -144,4 +144,142 @@ impl SampleClock {
 /// A position in samples, moved on by the first whole number of samples that is not less than `by`.
 pub(super) fn moved(position: i64, by: Ticks, rate: u32) -> i64 {
     position.saturating_add(by.as_samples_up(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF_HOUR_S: i64 = 1_800;
+
+    /// Places units of 1024 samples at `rate` with these stamps in milliseconds, and gives their positions in samples.
+    fn place(stamps: impl IntoIterator<Item = i64>, rate: u32) -> Vec<i64> {
+        let mut clock: Option<SampleClock> = None;
+        let stamps = stamps.into_iter().map(Ticks::from_millis);
+        let place = |time: Ticks| {
+            let clock = clock.get_or_insert_with(|| SampleClock::new(time, rate));
+            clock.place(time, 1024, false).as_samples(rate)
+        };
+        stamps.map(place).collect()
+    }
+
+    /// Units that do not begin where the one before ends, and how far from there.
+    fn moves(positions: &[i64]) -> Vec<(usize, i64)> {
+        let gaps = positions.windows(2).map(|pair| pair[1] - pair[0] - 1024);
+        gaps.enumerate().filter(|&(_, gap)| gap != 0).map(|(before, gap)| (before + 1, gap)).collect()
+    }
+
+    /// When the `unit`th one is heard, in thousandths of a millisecond, of a source whose samples run `ppm` slow.
+    fn micros(unit: i64, rate: i64, ppm: i64) -> i64 {
+        unit * 1024 * (1_000_000 + ppm) / rate
+    }
+
+    #[test]
+    fn exact_samples_in_whole_milliseconds_are_never_moved_in_half_an_hour() {
+        for (rate, start) in [(44_100, 0), (44_100, 1_700_000_000_007), (48_000, 3), (22_050, 5), (7_350, 1)]
+        {
+            for round_up in [0, 500, 999] {
+                let rate_hz = u32::try_from(rate).unwrap();
+                let units = HALF_HOUR_S * rate / 1024;
+                let stamp = |unit| start + (micros(unit, rate, 0) + round_up) / 1000;
+                let positions = place((0..units).map(stamp), rate_hz);
+                assert_eq!(moves(&positions), [], "{rate} {round_up}");
+                let last = Ticks::from_samples(positions[positions.len() - 1] - positions[0], rate_hz);
+                assert!((last.0 - micros(units - 1, rate, 0) * 9 / 100).abs() <= 2, "{rate} {round_up}");
+                assert!((Ticks::from_samples(positions[0], rate_hz) - Ticks::from_millis(stamp(0))).0 <= 12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_drift_between_samples_and_stamps_never_becomes_a_unit() {
+        for (rate, ppm) in [(48_000, 100), (48_000, -100), (44_100, 100), (44_100, -100)] {
+            let rate_hz = u32::try_from(rate).unwrap();
+            let units = HALF_HOUR_S * rate / 1024;
+            let stamps: Vec<i64> = (0..units).map(|unit| micros(unit, rate, ppm) / 1000).collect();
+            let positions = place(stamps.iter().copied(), rate_hz);
+            let worst = positions.iter().zip(&stamps).map(|(&position, &stamp)| {
+                (Ticks::from_samples(position, rate_hz) - Ticks::from_millis(stamp)).abs()
+            });
+            // Half a unit, what rounding hides, and what drifts in 32 units.
+            let bound = Ticks::from_samples(512, rate_hz) + Ticks::from_millis(2);
+            assert!(worst.max() <= Some(bound), "{rate} {ppm}");
+            let moves = moves(&positions);
+            assert!(moves.len() > 10 && moves.len() < 20, "{} moves of 180 ms in all", moves.len());
+        }
+    }
+
+    /// Even in `-bound..=bound`, by a seeded generator.
+    fn jitter(seed: &mut u64, bound: i64) -> i64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(*seed >> 33).unwrap() % (2 * bound + 1) - bound
+    }
+
+    #[test]
+    fn jitter_never_moves_a_unit() {
+        for (rate, bound, seed) in [(48_000, 30, 1), (44_100, 30, 2), (48_000, 50, 3), (44_100, 50, 4)] {
+            let mut seed = seed;
+            let units = HALF_HOUR_S * rate / 1024;
+            let stamp = |unit| {
+                1_000 + micros(unit, rate, 0) / 1000 + if unit == 0 { 0 } else { jitter(&mut seed, bound) }
+            };
+            let positions = place((0..units).map(stamp), u32::try_from(rate).unwrap());
+            assert_eq!(moves(&positions), [], "{rate} {bound}");
+        }
+    }
+
+    #[test]
+    fn a_first_stamp_that_is_off_by_all_of_the_jitter_costs_a_few_moves_in_half_an_hour() {
+        for (first, seed) in [(30, 1), (-30, 2), (30, 3), (-30, 4), (20, 5)] {
+            let mut seed = seed;
+            let stamp =
+                |unit: i64| 1_000 + unit * 64 / 3 + if unit == 0 { first } else { jitter(&mut seed, 30) };
+            let moves = moves(&place((0..80_000).map(stamp), 48_000));
+            assert!(moves.len() <= 3, "{first}: {moves:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_unit_is_noticed_after_patience_and_is_a_whole_one() {
+        for rate in [44_100, 48_000] {
+            let stamp = |unit: i64| micros(unit, rate, 0) / 1000;
+            let with =
+                |lost: i64| (0..500).filter(move |&unit| !(100..100 + lost).contains(&unit)).map(stamp);
+            let rate = u32::try_from(rate).unwrap();
+            assert_eq!(moves(&place(with(1), rate)), [(131, 1024)]);
+            assert_eq!(moves(&place(with(3), rate)), [(100, 3 * 1024)], "a gap, at once");
+        }
+    }
+
+    #[test]
+    fn a_gap_that_is_not_of_whole_units_and_an_overlap_move_at_once() {
+        let stamp = |unit: i64| unit * 64 / 3 + if unit < 9 { 0 } else { 60 };
+        assert_eq!(moves(&place((0..300).map(stamp), 48_000)).len(), 1);
+        assert_eq!(moves(&place((0..300).map(stamp), 48_000))[0].0, 9);
+        let stamp = |unit: i64| 1_000 + unit * 64 / 3 - if unit < 9 { 0 } else { 60 };
+        let positions = place((0..300).map(stamp), 48_000);
+        assert!(positions.is_sorted(), "no unit begins before the one before it");
+        assert_eq!(moves(&positions)[0], (9, -1024));
+        assert!(
+            (Ticks::from_samples(positions[299], 48_000) - Ticks::from_millis(stamp(299))).as_millis() <= 11
+        );
+    }
+
+    #[test]
+    fn another_rate_and_units_of_another_length_go_on_where_the_last_one_ends() {
+        let mut clock = SampleClock::new(Ticks::from_millis(1_000), 44_100);
+        clock.place(Ticks::from_millis(1_000), 1024, false);
+        let end = clock.end();
+        clock.change_rate(48_000);
+        let begin = clock.place(Ticks::from_millis(1_023), 960, false);
+        assert!(begin >= end && (begin - end) <= Ticks(2), "to the next sample");
+        let ends: Vec<Ticks> = [120, 2880, 4608]
+            .map(|samples| {
+                let end = clock.end();
+                assert_eq!(clock.place(end, samples, false), end);
+                clock.end() - end
+            })
+            .into();
+        assert_eq!(ends, [120, 2880, 4608].map(|samples| Ticks::from_samples(samples, 48_000)));
+    }
 }

@@ -199,7 +199,162 @@ fn a_take_ends_after_its_last_access_unit() {
     assert_eq!(ends[6], at(2_000) + Ticks(1920), "1024 samples at 48 kHz");
 }
 
+/// What an encoder makes of 40 s: 25 pictures a second and AAC at 44.1 kHz, each with its time in thousandths of a
+/// millisecond.
+fn encoded() -> Vec<(TrackKind, i64)> {
+    let pictures = (0..1_000).map(|number| (Video, number * 40_000));
+    let sound = (0..1_700).map(|number| (Audio, number * 1_024_000_000 / 44_100));
+    let mut units: Vec<_> = pictures.chain(sound).collect();
+    units.sort_by_key(|&(_, time)| time);
+    units
+}
+
+/// A sender whose clock jumps.
+#[derive(Clone, Debug)]
+struct Jumping {
+    start_ms: u32,
+    /// The jump, and after which time.
+    jump: (i64, i64),
+    /// How long the tracks wait before they are sent, and by how much that varies.
+    delays_ms: [i64; 2],
+    wavering_ms: Vec<i64>,
+    /// Times real time.
+    speed: u64,
+}
+
+impl Jumping {
+    /// What arrives, in order: track, milliseconds of arrival, the sender's clock, and the true time.
+    fn messages(&self) -> Vec<(TrackKind, u64, u32, i64)> {
+        let mut sent = [0i64; 2];
+        let mut wavering = self.wavering_ms.iter().cycle();
+        let mut messages: Vec<_> = encoded()
+            .into_iter()
+            .map(|(track, micros)| {
+                let (millis, which) = (micros / 1_000, usize::from(track == Audio));
+                let at = millis + self.delays_ms[which] + wavering.next().copied().unwrap_or(0);
+                sent[which] = sent[which].max(at);
+                let jumped = millis + if micros >= self.jump.1 * 1_000 { self.jump.0 } else { 0 };
+                let timestamp_ms =
+                    u32::try_from((i64::from(self.start_ms) + jumped).rem_euclid(1 << 32)).unwrap();
+                (track, u64::try_from(sent[which]).unwrap() / self.speed, timestamp_ms, micros, sent[which])
+            })
+            .collect();
+        messages.sort_by_key(|&(.., sent)| sent);
+        messages.into_iter().map(|(track, arrival, time, micros, _)| (track, arrival, time, micros)).collect()
+    }
+
+    /// Expects that no time is missing but a little, and that the tracks are shifted alike, to a millisecond.
+    fn check(&self) -> Result<(), TestCaseError> {
+        let start = crate::base::clock::now();
+        let mut clock = TakeClock::new(at(1_700_000_000_000));
+        let mut shifts: [Vec<i64>; 2] = Default::default();
+        let mut last: [Option<Ticks>; 2] = [None; 2];
+        for (track, arrival, timestamp_ms, micros) in self.messages() {
+            let time = place(&mut clock, track, timestamp_ms, start + Duration::from_millis(arrival));
+            let which = usize::from(track == Audio);
+            if let Some(last) = last[which].replace(time) {
+                prop_assert!(time > last, "{track:?} goes on");
+                prop_assert!(time - last < at(400), "{track:?} has no hole: {:?} at {micros}", time - last);
+            }
+            shifts[which].push(time.0 - micros * 9 / 100);
+        }
+        for (which, shifts) in shifts.iter().enumerate() {
+            let mut changed = shifts.clone();
+            changed.dedup_by(|next, last| (*next - *last).abs() <= 90);
+            prop_assert!(changed.len() <= 2, "{which} is shifted once: {changed:?}");
+        }
+        let between = |at: fn(&Vec<i64>) -> i64| at(&shifts[1]) - at(&shifts[0]);
+        let (before, after) = (between(|shifts| shifts[0]), between(|shifts| shifts[shifts.len() - 1]));
+        prop_assert!((after - before).abs() <= 90 + 9, "{before} before, {after} after");
+        Ok(())
+    }
+}
+
+/// Clips of 40 s with a jump in the middle, at any speed and however the tracks are interleaved.
+fn jumping() -> impl Strategy<Value = Jumping> {
+    let jump = prop_oneof![1_000i64..5_000, 5_000i64..3_600_000, -5_000i64..-1_000, -3_600_000i64..-5_000];
+    let speed = prop::sample::select(vec![1, 8, 1_000]);
+    let wavering = prop::collection::vec(0i64..80, 1..50);
+    (any::<u32>(), jump, 15_000i64..16_000, 0i64..100, any::<bool>(), wavering, speed).prop_map(
+        |(start_ms, jump, at, delay, sound_first, wavering_ms, speed)| Jumping {
+            start_ms,
+            jump: (jump, at),
+            delays_ms: if sound_first { [delay, 0] } else { [0, delay] },
+            wavering_ms,
+            speed,
+        },
+    )
+}
+
+#[test]
+fn a_wrap_or_a_high_start_is_seen_by_nobody() {
+    let now = crate::base::clock::now();
+    for start in [0, 7, 1 << 31, (1 << 31) - 700, u32::MAX - 699, u32::MAX] {
+        let mut take = Take::new(PublisherId(1), at(5_000));
+        take.handle_tag(&video_tag(start, 0), now).unwrap();
+        take.handle_tag(&audio_tag(start), now).unwrap();
+        let mut sounds = (0..).map(|number| number * 64 / 3).peekable();
+        for number in 0..50u32 {
+            let time = start.wrapping_add(number * 40);
+            take.handle_tag(&if number.is_multiple_of(25) { key(time) } else { picture(time) }, now).unwrap();
+            // Sound comes 80 ms later, so it passes the wrap at another message.
+            while let Some(stamp) = sounds.next_if(|&stamp| stamp + 80 < (number + 1) * 40) {
+                take.handle_tag(&sound(start.wrapping_add(stamp)), now).unwrap();
+            }
+        }
+        let mut expected = [(0..50).map(|number| at(5_000 + number * 40)).collect::<Vec<_>>(), Vec::new()];
+        expected[1] = (0..90).map(|number| at(5_000) + Ticks::from_samples(number * 1024, 48_000)).collect();
+        let mut found: [Vec<Ticks>; 2] = Default::default();
+        while let Some(event) = take.next_event() {
+            if let TakeEvent::Unit(unit) = event {
+                found[usize::from(unit.track == Audio)].push(unit.decode_time);
+            }
+        }
+        assert_eq!(found[0], expected[0], "from {start}");
+        assert_eq!(found[1], expected[1][..found[1].len()], "from {start}");
+        assert!(found[1].len() > 85);
+    }
+}
+
+#[test]
+fn what_lies_before_the_anchor_moves_after_it_on_the_same_grids() {
+    let now = crate::base::clock::now();
+    let mut take = Take::new(PublisherId(1), at(5_000));
+    // AAC-LC at 44.1 kHz; the picture comes first, and 110 ms of sound from before it.
+    let configuration = tag(TagKind::Audio, 0, &b"\xaf\0\x12\x10"[..]);
+    [video_tag(500, 0), key(500)].iter().for_each(|tag| take.handle_tag(tag, now).unwrap());
+    take.handle_tag(&configuration, now).unwrap();
+    assert!(drain(&mut take).starts_with("S5000+ K5000"), "the configuration is all that was waited for");
+
+    let mut take = Take::new(PublisherId(1), at(5_000));
+    take.handle_tag(&video_tag(500, 0), now).unwrap();
+    take.handle_tag(&picture(500), now).unwrap();
+    take.handle_tag(&configuration, now).unwrap();
+    (0..5).for_each(|unit| take.handle_tag(&sound(389 + unit * 1024 * 10 / 441), now).unwrap());
+    take.handle_tag(&key(540), now).unwrap();
+    let units: Vec<AccessUnit> = std::iter::from_fn(|| take.next_event())
+        .filter_map(|event| if let TakeEvent::Unit(unit) = event { Some(unit) } else { None })
+        .collect();
+    assert_eq!(units[0].decode_time, at(5_151));
+    let first = at(5_000).as_samples_up(44_100);
+    for (number, unit) in (0i64..).zip(&units[1..]) {
+        let sample = unit.decode_time.as_samples(44_100);
+        assert!(
+            (sample - first - number * 1024 - 44).abs() <= 45,
+            "moved with the picture, not before the anchor"
+        );
+        assert_eq!(sample - units[1].decode_time.as_samples(44_100), number * 1024, "contiguous");
+    }
+    assert_eq!(units.len(), 6);
+}
+
 proptest! {
+    /// Whichever message jumps first.
+    #[test]
+    fn a_jump_shifts_both_tracks_alike_and_leaves_no_hole(sender in jumping()) {
+        sender.check()?;
+    }
+
     /// Whatever the sender's clock does: pictures at whole milliseconds, sound at whole samples, no track goes back, pictures
     /// go on, and nothing is further ahead of the take than the bound.
     #[test]
