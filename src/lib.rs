@@ -67,6 +67,9 @@
 //!   access units ([`stream::take`], [`hls::Window`]). Video that shows later is a new section.
 //! * `takeover = "refuse"` keeps a stream for a publisher that sends: one that has been silent for 3 s is replaced, or an
 //!   encoder whose connection hangs could not come back.
+//! * The sender's clock is not believed (`stream::take::clock`): a step that neither the other track nor the time of
+//!   arrival explains is a jump and moves both tracks, decode times increase by at least FLV's millisecond, and sound
+//!   is laid end to end by its samples, which stamps only correct.
 //! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.
 //! * Failures are remembered by time and by node ([`stream::backoff`]), not only counted until the next commit, and no wait
 //!   is longer than a sixth of what the GOP log holds.

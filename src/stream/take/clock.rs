@@ -1,15 +1,17 @@
 //! The clock of a take: the sender's milliseconds become times on the stream's timeline, which never goes back.
 //!
-//! RTMP's timestamps wrap at 2^32 ms and may jump (RTMP 1.0 §5.3.1.2.1), and neither track need be exact. Three rooms decide, each with its
-//! states, bounds and what its wrong answers cost:
+//! RTMP's timestamps wrap at 2^32 ms and may jump (RTMP 1.0 §5.3.1.2.1), and neither track need be exact. Three rooms
+//! decide, each with its states, bounds and what its wrong answers cost:
 //!
-//! 1. [`shifts`]: where a message stands, by the shift of its track between the sender's clock and the timeline; a step that no time can
-//!    explain ([`arrival`]) changes the shift, so that the timeline goes on one step later, for both tracks alike.
+//! 1. [`shifts`]: where a message stands, by the shift of its track between the sender's clock and the timeline; a step
+//!    that no time can explain ([`arrival`]) changes the shift, so that the timeline goes on one step later, for both
+//!    tracks alike.
 //! 2. [`pictures`]: decode times increase, presentation times are unique.
 //! 3. [`samples`]: sound is laid end to end, to the sample.
 //!
-//! What they give: pictures stand at whole milliseconds, sound at whole samples of its rate counted from the timeline's zero
-//! ([`Ticks::as_samples`] recovers them), nothing before the anchor once [`TakeClock::settle_anchor`] was called, no track goes back.
+//! What they give: pictures stand at whole milliseconds, sound at whole samples of its rate counted from the timeline's
+//! zero ([`Ticks::as_samples`] recovers them), nothing before the anchor once [`TakeClock::settle_anchor`] was called,
+//! no track goes back.
 
 mod arrival;
 mod pictures;
@@ -57,8 +59,8 @@ impl TakeClock {
         }
     }
 
-    /// Decode and presentation time of a picture, which is shown `offset`, in whole milliseconds, after it is decoded. Both
-    /// are whole milliseconds.
+    /// Decode and presentation time of a picture, which is shown `offset`, in whole milliseconds, after it is decoded.
+    /// Both are whole milliseconds.
     pub(super) fn place_video(
         &mut self,
         timestamp_ms: u32,

@@ -1,8 +1,9 @@
 //! The arrival clock as a witness: how much time has passed that the take's timeline has not moved on by.
 //!
-//! A message's wait counts in full. What was late before counts on, up to [`MAX_LATE`], because after a stall of the network
-//! everything comes at once, and with it the hole where a congested encoder dropped pictures. It is forgotten as the timeline moves on, an eighth
-//! of that each time: an encoder whose delay has grown for good, or whose clock is slow, would be late for ever.
+//! A message's wait counts in full. What was late before counts on, up to [`MAX_LATE`], because after a stall of the
+//! network everything comes at once, and with it the hole where a congested encoder dropped pictures. It is forgotten
+//! as the timeline moves on, an eighth of that each time: an encoder whose delay has grown for good, or whose clock is
+//! slow, would be late for ever.
 //!
 //! A sender that is faster than real time is never late; it has no witness but its waits.
 

@@ -1,8 +1,8 @@
 //! The times of pictures: decode times increase, presentation times are unique.
 //!
-//! x264 and the MP4 muxer drop or move pictures with equal times, and a position is a presentation time. FFmpeg reads the
-//! presentation time as the tag's time plus the composition offset in its body, which is carried untouched: so a picture is
-//! moved on as a whole, by whole milliseconds as FLV has them. Pictures with correct times are never moved.
+//! x264 and the MP4 muxer drop or move pictures with equal times, and a position is a presentation time. FFmpeg reads
+//! the presentation time as the tag's time plus the composition offset in its body, which is carried untouched: so a
+//! picture is moved on as a whole, by whole milliseconds as FLV has them. Pictures with correct times are never moved.
 //!
 //! What is kept is bounded: a presentation time can collide unseen with one of more than [`RECENT`] pictures ago.
 
@@ -14,8 +14,8 @@ use crate::media::time::Ticks;
 const RECENT: usize = 32;
 /// FLV's step.
 const MILLISECOND: Ticks = Ticks::from_millis(1);
-/// A picture that would be shown this much before the pictures of the GOP before is moved after them; one that is further off
-/// has a damaged offset, and moving all that follows along would spoil more.
+/// A picture that would be shown this much before the pictures of the GOP before is moved after them; one that is
+/// further off has a damaged offset, and moving all that follows along would spoil more.
 const MAX_MOVED: Ticks = Ticks::from_millis(100);
 
 /// See the module's words.
@@ -88,8 +88,8 @@ mod tests {
         Ticks::from_millis(millis)
     }
 
-    /// Places pictures that stand at these milliseconds, with these offsets, the first at a random access point; expects decode and
-    /// presentation times.
+    /// Places pictures that stand at these milliseconds, with these offsets, the first at a random access point;
+    /// expects decode and presentation times.
     #[track_caller]
     fn check(pictures: &[(i64, i64)], expected: &[(i64, i64)]) {
         let mut clock = PictureClock::default();

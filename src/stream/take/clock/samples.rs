@@ -1,27 +1,29 @@
 //! The sample clock: where access units of audio begin, to the sample.
 //!
-//! A sender stamps each access unit in whole milliseconds, with jitter, but its samples have no gap. So units are laid end to end in
-//! samples of the source's rate, counted from the timeline's zero, and the stamps only correct that. A unit's *deviation* is its stamp
-//! minus the end of the unit before. What is *usual* is the mean of late deviations: the phase of a sender whose first
-//! stamp was itself off. A unit moves off the end of the one before
+//! A sender stamps each access unit in whole milliseconds, with jitter, but its samples have no gap. So units are laid
+//! end to end in samples of the source's rate, counted from the timeline's zero, and the stamps only correct that. A
+//! unit's *deviation* is its stamp minus the end of the unit before. What is *usual* is the mean of late deviations:
+//! the phase of a sender whose first stamp was itself off. A unit moves off the end of the one before
 //!
-//! * at once if its deviation is more than [`MAX_JITTER`], and so beside what is usual: the source has a gap, or an overlap;
+//! * at once if its deviation is more than [`MAX_JITTER`], and so beside what is usual: the source has a gap, or an
+//!   overlap;
 //! * at once if the shift under it has changed, and it is beside what is usual by more than [`ROUNDING`]: sound follows
 //!   pictures;
-//! * if for [`PATIENCE`] units in a row the deviation was more than half a unit to the same side, by the smallest of these:
-//!   a unit was lost, or the sender's samples and its stamps drift apart.
+//! * if for [`PATIENCE`] units in a row the deviation was more than half a unit to the same side, by the smallest of
+//!   these: a unit was lost, or the sender's samples and its stamps drift apart.
 //!
 //! A move to within [`ROUNDING`] of whole units is one by whole units. No unit begins before the one before it.
 //!
-//! **What a wrong answer costs.** Jitter of more than [`MAX_JITTER`], taken for a gap, puts a silence or an overlap of its length there, each
-//! time. A gap taken for jitter leaves sound off by at most [`MAX_JITTER`] for [`PATIENCE`] units, and by half a unit for good.
+//! **What a wrong answer costs.** Jitter of more than [`MAX_JITTER`], taken for a gap, puts a silence or an overlap of
+//! its length there, each time. A gap taken for jitter leaves sound off by at most [`MAX_JITTER`] for [`PATIENCE`]
+//! units, and by half a unit for good.
 
 use crate::media::time::Ticks;
 
 /// Stamps this far off move nothing by themselves: 50 ms, and what whole milliseconds hide.
 const MAX_JITTER: Ticks = Ticks::from_millis(51);
-/// The most that is taken for the phase of a sender whose first stamp was off. With [`MAX_JITTER`] less than what a step back of the
-/// stamps must be for a jump: units that merely overlap make none.
+/// The most that is taken for the phase of a sender whose first stamp was off. With [`MAX_JITTER`] less than what a
+/// step back of the stamps must be for a jump: units that merely overlap make none.
 const MAX_PHASE: Ticks = Ticks::from_millis(40);
 /// What stamps in whole milliseconds hide.
 const ROUNDING: Ticks = Ticks::from_millis(1);

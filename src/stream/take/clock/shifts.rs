@@ -1,26 +1,28 @@
 //! The shifts between the sender's clock and the timeline, one for each track, and what is a jump of that clock.
 //!
-//! **State.** Both tracks normally have the same shift. A track's own message changes its shift by a jump, or by following
-//! the other track's jump. Beside the two there is one more: the shift that was left last.
+//! **State.** Both tracks normally have the same shift. A track's own message changes its shift by a jump, or by
+//! following the other track's jump. Beside the two there is one more: the shift that was left last.
 //!
-//! **Where a message stands.** A track *expects* its next message one step after its last; later by what the other track
-//! has moved on meanwhile, where that is much (a track that paused). The message stands where the track's own shift puts it, if that is
-//! after the last one and no more than [`USUAL_LEAD`] after what is expected. Otherwise it stands by that of the shifts (its own, the other
-//! track's, the one left last) which puts it nearest to what is expected. So messages from before a jump and after it
-//! may come in any order, and a single wrong time moves nothing but itself.
+//! **Where a message stands.** A track *expects* its next message one step after its last; later by what the other
+//! track has moved on meanwhile, where that is much (a track that paused). The message stands where the track's own
+//! shift puts it, if that is after the last one and no more than [`USUAL_LEAD`] after what is expected. Otherwise it
+//! stands by that of the shifts (its own, the other track's, the one left last) which puts it nearest to what is
+//! expected. So messages from before a jump and after it may come in any order, and a single wrong time moves nothing
+//! but itself.
 //!
 //! **What is a jump.** There it is still a jump if it is
 //! * more than [`MAX_STEP_BACK`] before the track's last; or
 //! * more than [`MAX_STEP`] after its last, counted from what the take has passed; or
-//! * more than [`MIN_JUMP`] after it, counted likewise, more than [`RHYTHM_STEPS`] of the track's usual steps, no repetition
-//!   of the jump before, and more than twice the arrival time that can explain it ([`super::arrival`]).
+//! * more than [`MIN_JUMP`] after it, counted likewise, more than [`RHYTHM_STEPS`] of the track's usual steps, no
+//!   repetition of the jump before, and more than twice the arrival time that can explain it ([`super::arrival`]).
 //!
 //! Then the track's shift becomes the one under which the message stands where it was expected.
 //!
-//! **What a wrong answer costs.** A jump taken for time that passed leaves a hole of its length, at most [`MAX_STEP`], in both
-//! tracks. Time that passed taken for a jump is missing on the timeline, in both tracks, as long as both stepped. Where the other
-//! track goes on for [`MAX_ALONE`] under the shift that was left, only one did: it goes back to that shift. In neither case does a
-//! track go back, and no access unit is lost. A jump forwards of less than [`MIN_JUMP`] cannot be told from time that passed.
+//! **What a wrong answer costs.** A jump taken for time that passed leaves a hole of its length, at most [`MAX_STEP`],
+//! in both tracks. Time that passed taken for a jump is missing on the timeline, in both tracks, as long as both
+//! stepped. Where the other track goes on for [`MAX_ALONE`] under the shift that was left, only one did: it goes back
+//! to that shift. In neither case does a track go back, and no access unit is lost. A jump forwards of less than
+//! [`MIN_JUMP`] cannot be told from time that passed.
 
 use std::time::Instant;
 
@@ -97,8 +99,8 @@ impl Line {
         Self { shift, reached, step, rhythm, other_reached, jumped, doubt, moved: false }
     }
 
-    /// How far the track is behind the other by pausing: what that one has moved on since, but for its own step, where it is
-    /// more than uneven interleaving.
+    /// How far the track is behind the other by pausing: what that one has moved on since, but for its own step, where
+    /// it is more than uneven interleaving.
     fn paused(&self, other: Option<&Line>) -> Ticks {
         // Where there was no other track yet, it has begun since.
         let then = self.other_reached.unwrap_or(self.reached);

@@ -250,7 +250,11 @@ impl Jumping {
         let mut shifts: [Vec<i64>; 2] = Default::default();
         let mut last: [Option<Ticks>; 2] = [None; 2];
         for (track, arrival, timestamp_ms, micros) in self.messages() {
-            let time = place(&mut clock, track, timestamp_ms, start + Duration::from_millis(arrival));
+            let now = start + Duration::from_millis(arrival);
+            let time = match track {
+                Video => place(&mut clock, Video, timestamp_ms, now),
+                Audio => clock.place_audio(timestamp_ms, 1024, 44_100, now),
+            };
             let which = usize::from(track == Audio);
             if let Some(last) = last[which].replace(time) {
                 prop_assert!(time > last, "{track:?} goes on");
