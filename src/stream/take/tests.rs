@@ -454,10 +454,11 @@ fn audio_alone_begins_a_section_after_a_second() {
         (audio_tag(0), ""),
         (sound(10), ""),
         (sound(1_009), ""),
-        (sound(1_010), "S0! G0 A999 G1000"),
-        (sound(1_031), "A1021"),
-        (sound(1_999), "A1989"),
-        (sound(2_010), "G2000"),
+        (sound(1_031), "S0! G0 A999 G1020"),
+        (sound(1_052), "A1041"),
+        (sound(1_999), "A1988"),
+        (sound(2_020), "A2010"),
+        (sound(2_041), "G2031"),
     ]);
 }
 
@@ -488,9 +489,9 @@ fn audio_waits_longer_for_video_that_has_only_said_how_it_is_coded() {
         (video_tag(0, 0), ""),
         (sound(10), ""),
         (sound(3_009), ""),
-        (sound(3_010), "S0! G0 G2999 A3000"),
-        (picture(3_020), "-"),
-        (key(3_050), "S3040+ K3040 A3000"),
+        (sound(3_030), "S0! G0 G2999 A3020"),
+        (picture(3_040), "-"),
+        (key(3_050), "S3040+ K3040 A3020"),
     ]);
 }
 
@@ -529,12 +530,12 @@ fn audio_that_has_changed_is_held_for_the_next_section() {
         take.handle_tag(tag, start).expect("a codec that is taken");
         take.holds_audio()
     };
-    let mp3 = tag(TagKind::Audio, 30, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
-    let begun = [video_tag(0, 0), audio_tag(0), key(0), sound(10), video_tag(20, 1), sound(25)];
+    let mp3 = tag(TagKind::Audio, 53, &b"\x2e\xff\xfb\x90\xc4\0"[..]);
+    let begun = [video_tag(0, 0), audio_tag(0), key(0), sound(10), video_tag(20, 1), sound(31)];
     assert!(begun.iter().all(|tag| !give(tag)), "a lead-in is no audio that is held");
     assert!(give(&mp3) && give(&picture(40)));
     assert!(!give(&key(80)));
-    assert!(drain(&mut take).ends_with("A10 A25 P40 S80+ K80 A30"), "no sound of another codec leads in");
+    assert!(drain(&mut take).ends_with("A10 A31 P40 S80+ K80 A52"), "no sound of another codec leads in");
 }
 
 /// Expects the tag to end the take, for this reason, and nothing of it to be kept.
