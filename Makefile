@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. ARGS goes to headgate, for example `make run ARGS="--config mine.toml"`.
 
-.PHONY: run test check yardstick fuzz fuzz-corpus bench-door fixtures clean help
+.PHONY: run test check long-audio yardstick fuzz fuzz-corpus bench-door fixtures clean help
 
 # How long `make fuzz` stays with each target.
 SECONDS ?= 900
@@ -12,6 +12,7 @@ help:
 	@echo "make run        install what is missing, build, start proxy and node (ARGS=... is passed on)"
 	@echo "make test       install what the tests need, then formats, lints, documentation and all tests"
 	@echo "make check      the quick part: formats, lints and unit tests; no encoders"
+	@echo "make long-audio half an hour of sound, copied and encoded: where it is at the end; about 4 minutes"
 	@echo "make yardstick  the project's figures: lengths of functions and files, shares, tests"
 	@echo "make fuzz       fuzz each reader of foreign bytes for SECONDS=$(SECONDS); needs a nightly toolchain"
 	@echo "make fuzz-corpus  keep the fewest inputs that cover what make fuzz has found, for make test to replay"
@@ -35,6 +36,10 @@ check:
 	cargo clippy --locked --all-targets -- -D warnings
 	INSTA_UPDATE=no cargo test --locked --lib --bins -- --skip node::
 	cargo test --locked --test tidy
+
+long-audio:
+	@ingest-tests/install-peers test
+	cargo test --locked --test long_audio -- --nocapture --test-threads=1
 
 yardstick:
 	@cargo test --quiet --locked --test tidy yardstick -- --nocapture

@@ -8,11 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use harness::assert_none;
-use harness::clip::Clip;
+use harness::clip::{Clip, GOP_FRAMES, Sound};
 use harness::ffmpeg::{run_ok, text};
 use harness::judge::{Item, compare};
-use harness::player::{Player, Recording};
+use harness::numbered::{H264, Numbered};
+use harness::pcm::{FLV_SLACK, Pcm};
+use harness::player::{Gaps, Player, Recording};
 use harness::process::{descendants, is_running};
+use harness::reference::{Content, Loss, Pictures, Reference, Verdict};
 use harness::site::Site;
 use harness::wall;
 use nix::sys::signal::{Signal, kill};
@@ -91,6 +94,39 @@ fn findings(video_filter: &str, audio_filter: &str, damage: impl FnOnce(&mut Fil
     recording.judge(&clip, 1)
 }
 
+/// The same for a reference of the clip that `change` has changed.
+fn verdict(
+    (video_filter, audio_filter): (&str, &str),
+    change: fn(&mut Reference),
+    damage: fn(&mut Files),
+) -> Verdict {
+    let folder = harness::folder();
+    let video = format!("{H264} -bf 0 -g {GOP_FRAMES}");
+    // Sound that goes on after the picture would be a segment of its own.
+    let sound = Some(",aformat=channel_layouts=stereo,atrim=end=3.75");
+    let made = Numbered { seconds: 4, video, sound, ..Numbered::new("30") }.make(folder.path(), "source.flv");
+    let clip = Clip::read(made, GOPS * GOP_FRAMES);
+    let mut files = hls_of(&clip, video_filter, audio_filter, folder.path());
+    damage(&mut files);
+    let (pcm, complaints) = Pcm::read(&clip.path, FLV_SLACK);
+    assert_none("the clip's sound", &complaints);
+    let content = Content { frames: clip.frames, units: clip.units, pcm };
+    let mut reference = Reference {
+        takes: vec![content],
+        pictures: Pictures::Each,
+        sound: Some(Sound::Distinct),
+        renditions: 1,
+        discontinuities: 0,
+        uneven_us: 0,
+        gaps: Gaps::None,
+        loss: Loss::Nothing,
+        tolerance: 1_000,
+    };
+    change(&mut reference);
+    let (recording, _folder) = play(files);
+    reference.judge(&recording)
+}
+
 #[track_caller]
 fn check_found(findings: &[String], expected: &str) {
     assert!(
@@ -121,6 +157,41 @@ fn a_doubled_frame_is_found() {
 fn a_frame_that_is_late_by_2_ms_is_found() {
     let late = findings("scale=-2:180,setpts='PTS+eq(N,100)*0.002/TB'", "null", |_| {});
     check_found(&late, "1 frames moved by more than 1000 us: 100");
+}
+
+const NO_FRAME_100: &str = "scale=-2:180,select='not(eq(n,100))'";
+const NO_UNIT_100: &str = "noise=amount=0:drop='eq(n,100)'";
+
+#[test]
+fn what_is_lost_is_found_or_counted() {
+    let found = verdict((NO_FRAME_100, "null"), |_| {}, |_| {});
+    check_found(&found.findings, "1 frames missing: 100");
+    let counted = verdict((NO_FRAME_100, "null"), |reference| reference.loss = Loss::Counted, |_| {});
+    assert_none("what is counted", &counted.findings);
+    assert_eq!((counted.missing, counted.frames), (1, GOPS * GOP_FRAMES - 1));
+    let no_unit = verdict(("scale=-2:180", NO_UNIT_100), |_| {}, |_| {});
+    check_found(&no_unit.findings, "1 audio units missing: 100");
+}
+
+#[test]
+fn encoded_sound_is_judged_by_its_places() {
+    let encoded = |reference: &mut Reference| reference.sound = Some(Sound::Encoded);
+    let sound = verdict(("scale=-2:180", "null"), encoded, |_| {});
+    assert_none("sound at its places", &sound.findings);
+    // FLV's milliseconds may move all of it, by less than 48 samples.
+    assert!(sound.lag.is_some_and(|(least, most)| least == most && least.abs() < 48), "{:?}", sound.lag);
+    let late = "scale=-2:180,setpts=PTS-0.02/TB";
+    check_found(&verdict((late, "null"), encoded, |_| {}).findings, "no sound that could be compared");
+}
+
+#[test]
+fn discontinuities_and_gaps_are_counted() {
+    let one = |reference: &mut Reference| reference.discontinuities = 1;
+    check_found(&verdict(("scale=-2:180", "null"), one, |_| {}).findings, "0 discontinuities, not 1");
+    let gap = |files: &mut Files| replace(files, "audio.m3u8", "#EXTINF:", "#EXT-X-GAP\n#EXTINF:");
+    check_found(&verdict(("scale=-2:180", "null"), |_| {}, gap).findings, "segment 0 is a gap");
+    let lost = |reference: &mut Reference| reference.loss = Loss::Counted;
+    assert_none("a gap where one may be", &verdict(("scale=-2:180", "null"), lost, gap).findings);
 }
 
 #[test]
@@ -170,7 +241,7 @@ fn a_playlist_that_skips_goes_back_or_changes_is_found() {
     check_found(findings, "segment 6 changed");
     check_found(findings, "segments 8 to 8 were never listed");
     check_found(findings, "segment 9 lasts 11000000 us");
-    check_found(findings, "segment 9 is a gap");
+    assert_eq!(recording.tracks[0].gaps, [9]);
     check_found(findings, "the media sequence went back to 4");
 }
 

@@ -5,8 +5,8 @@ use super::judge::Item;
 
 /// Times are in ticks of 90 kHz: one off, in microseconds, by rounding.
 const TICK_US: i64 = 12;
-/// How far the source's times are from what they mean: RTMP carries milliseconds.
-const ROUNDED_US: i64 = 1_000;
+/// How far the places of a whole stream may be from each other's by rounding, in microseconds.
+const ROUNDED_US: i64 = 3 * TICK_US;
 
 /// What is wrong with pictures at `rate / per` a second.
 pub fn judge(source: &[Item], found: &[Item], (rate, per): (i64, i64)) -> Vec<String> {
@@ -33,7 +33,7 @@ fn ends(source: &[Item], found: &[Item], step: i64) -> Vec<String> {
         return vec!["no picture".to_owned()];
     };
     let missing = (last.at_us - first.at_us) - (end.at_us - begin.at_us);
-    let near = |count: &i64| count.abs() <= 2 * step + ROUNDED_US;
+    let near = |count: &i64| count.abs() <= 2 * step;
     let late = (!near(&missing)).then(|| format!("the pictures last {missing} us less than the source's"));
     let begins = (begin.id > first.id.map(|id| id + 2)).then(|| format!("begins with {:?}", begin.id));
     late.into_iter().chain(begins).collect()

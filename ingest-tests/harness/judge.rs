@@ -1,7 +1,7 @@
 //! The one judgement that all tests come down to: each of the source's frames or audio units is there exactly once, in
 //! order, at its time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A frame or an audio unit as it was found in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn compare(what: &str, source: &[Item], found: &[Item], tolerance: Tolerance
     for id in found.iter().filter_map(|item| item.id) {
         *seen.entry(id).or_default() += 1;
     }
-    let wanted: Vec<u32> = source.iter().filter_map(|item| item.id).collect();
+    let wanted: BTreeSet<u32> = source.iter().filter_map(|item| item.id).collect();
     report("missing", wanted.iter().copied().filter(|id| !seen.contains_key(id)).collect());
     report("doubled", seen.iter().filter(|&(_, &count)| count > 1).map(|(&id, _)| id).collect());
     report("that the source does not have", seen.keys().copied().filter(|id| !wanted.contains(id)).collect());

@@ -10,8 +10,8 @@ use super::frames::complaints;
 pub const RATE: i64 = 48_000;
 /// Samples that are compared at once: 85 ms, which noise below 3 kHz makes unmistakable.
 const WINDOW: usize = 4_096;
-/// From one window to the next.
-const STEP: usize = 24_000;
+/// The first and the last tenth of a second are an encoder's business.
+const EDGE: usize = 4_800;
 /// What FLV's milliseconds round away, in samples.
 pub const FLV_SLACK: i64 = 50;
 /// Silence that a file may have between two frames, in samples: an hour.
@@ -106,12 +106,21 @@ pub fn samples(micros: i64) -> i64 {
     i64::try_from(i128::from(micros) * i128::from(RATE) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// Where pieces of `source` are in `found`, whose clock is `late` samples later; looked for up to `reach` samples to each side.
-pub fn lags(source: &Pcm, found: &Pcm, late: i64, reach: i64) -> Vec<Lag> {
+/// How pieces are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// How many samples later the clock of what is searched is.
+    pub late: i64,
+    /// Up to how many samples to each side.
+    pub reach: i64,
+    /// From one piece to the next, in samples.
+    pub step: usize,
+}
+
+/// Where pieces of `source` are in `found`.
+pub fn lags(source: &Pcm, found: &Pcm, Search { late, reach, step }: Search) -> Vec<Lag> {
     let mut lags = Vec::new();
-    // The first and the last tenth of a second are an encoder's business.
-    let edge = STEP / 5;
-    for offset in (edge..source.samples.len().saturating_sub(WINDOW + edge)).step_by(STEP) {
+    for offset in (EDGE..source.samples.len().saturating_sub(WINDOW + EDGE)).step_by(step) {
         let at = source.start + offset as i64;
         let Some(window) = source.slice(at, WINDOW) else { break };
         if is_whole(window) {

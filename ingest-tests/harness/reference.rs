@@ -3,7 +3,7 @@
 use super::audio::{self, Unit};
 use super::clip::Sound;
 use super::judge::{self, Item, Tolerance};
-use super::pcm::{self, Lag, Pcm};
+use super::pcm::{self, Lag, Pcm, Search};
 use super::player::{Delivery, Gaps, Recording};
 use super::track::{Kind, Track};
 use super::{frames, grid};
@@ -12,6 +12,8 @@ use super::{frames, grid};
 const UNIT_TOLERANCE: Tolerance = 10_666;
 /// How far encoded sound may be beside its place for all of a stream: half an access unit, in samples.
 const SYNC_SAMPLES: i64 = 512;
+/// From one piece of sound that is looked for to the next, in samples: half a second.
+const STEP: usize = 24_000;
 /// Access units of sound that may fall to the cut where two takes meet.
 const CUT_UNITS: usize = 2;
 
@@ -116,7 +118,9 @@ impl Reference {
             missing += take.frames.len() - source.len();
             match self.pictures {
                 Pictures::Grid(rate, per) => find(grid::judge(&source, &found, (rate, per))),
-                _ => find(judge::compare("frames", &source, &found, self.tolerance)),
+                Pictures::None | Pictures::Each => {
+                    find(judge::compare("frames", &source, &found, self.tolerance))
+                }
             }
             lates[index] = judge::offset(&source, &found);
         }
@@ -195,7 +199,7 @@ impl Reference {
         let mut findings = Vec::new();
         for (take, late) in self.takes.iter().zip(lates) {
             let late = late.map_or(found.start - take.pcm.start, pcm::samples);
-            let mut lags = pcm::lags(&take.pcm, found, late, SYNC_SAMPLES);
+            let mut lags = pcm::lags(&take.pcm, found, Search { late, reach: SYNC_SAMPLES, step: STEP });
             if self.loss == Loss::Counted {
                 lags.retain(|lag| lag.samples.is_some());
             }

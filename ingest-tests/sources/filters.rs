@@ -1,7 +1,7 @@
 //! Profiles whose filters break one-to-one: rates of their own, and deinterlacing.
 
 use super::row::check;
-use super::source::{Piece, Source};
+use super::source::Source;
 use crate::harness::numbered::{H264, Numbered};
 use crate::harness::reference::Pictures;
 
@@ -31,20 +31,18 @@ fn rate_of_films() {
     check_fps("\"24000/1001\"", 24_000, 1_001);
 }
 
-/// Two numbered pictures in one, 15 a second: `read` picks those that must come out of the 30 there were.
+/// Two numbered pictures in one, 15 a second: `shown` picks those that must come out of the 30 there were.
 #[track_caller]
-fn check_interlaced(mode: &str, picture: &'static str) {
+fn check_interlaced(mode: &str, shown: &'static str) {
     check(&format!("deinterlace = {mode}"), |folder| {
-        let video = format!("{H264} -bf 0 -g 30 -flags +ildct+ilme -x264opts tff=1");
-        let made = Numbered {
-            picture: ",tinterlace=mode=interleave_top,setfield=tff",
-            video,
-            ..Numbered::new("30")
-        };
-        let shown = Numbered { picture, ..Numbered::new("30") }.make(folder, "shown.flv");
-        let file = made.make(folder, "source.flv");
-        let mut source = Source::new(file.clone());
-        source.pieces = vec![Piece { content: shown, ..Piece::whole(file) }];
+        let video = format!("{H264} -bf 0 -g 30");
+        let shown = Numbered { picture: shown, video: video.clone(), ..Numbered::new("30") };
+        let interlaced = ",tinterlace=mode=interleave_top,setfield=tff";
+        let video = format!("{video} -flags +ildct+ilme -x264opts tff=1");
+        let sent = Numbered { picture: interlaced, video, ..Numbered::new("30") };
+        let (content, file) = (shown.make(folder, "shown.flv"), sent.make(folder, "source.flv"));
+        let mut source = Source::new(file);
+        source.pieces[0].content = content;
         source.renditions = format!("{}\ndeinterlace = \"{mode}\"", source.renditions);
         source
     });
