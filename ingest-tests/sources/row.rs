@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use headgate::base::clock::now;
 use serde_json::Value;
 
 use super::source::{Source, Via};
@@ -68,7 +69,7 @@ fn run(title: String, source: &Source, reference: &Reference, node: Ffmpeg, faul
     let bound = source.length() + SLACK;
     let player = Player::start(fleet.proxy.play_url(STREAM), folder.path().to_owned(), bound);
     let watch = Watch::start(fleet.stats.clone(), STREAM);
-    let started = Instant::now();
+    let started = now();
     let publishing = Publishing::start(source, &fleet);
     let killed = (fault == Fault::Kill).then(|| {
         std::thread::sleep((source.length() / 2).saturating_sub(started.elapsed()));
@@ -112,7 +113,7 @@ impl Publishing {
             Self::Hand(thread) => thread.join().expect("publishing is accepted"),
             Self::Encoder(mut publisher) => {
                 publisher.wait_for_success(bound);
-                Published { first_key_frame: None, ended_at: Instant::now(), findings: Vec::new() }
+                Published { first_key_frame: None, ended_at: now(), findings: Vec::new() }
             }
         }
     }
