@@ -12,7 +12,7 @@ help:
 	@echo "make run        install what is missing, build, start proxy and node (ARGS=... is passed on)"
 	@echo "make test       install what the tests need, then formats, lints, documentation and all tests"
 	@echo "make check      the quick part: formats, lints and unit tests; no encoders"
-	@echo "make long-audio half an hour of sound, copied and encoded: where it is at the end; about 4 minutes"
+	@echo "make long-audio half an hour of sound, copied and encoded: where it is at the end; takes minutes"
 	@echo "make yardstick  the project's figures: lengths of functions and files, shares, tests"
 	@echo "make fuzz       fuzz each reader of foreign bytes for SECONDS=$(SECONDS); needs a nightly toolchain"
 	@echo "make fuzz-corpus  keep the fewest inputs that cover what make fuzz has found, for make test to replay"
