@@ -8,7 +8,7 @@ use crate::base::names::Name;
 use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
 use crate::config::{Config, RtmpsListen, Tenant, written_audio};
-use crate::ffmpeg::ladder::{Ladder, Latency, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{Deinterlace, Ladder, Latency, Rendition, VideoOutput};
 
 /// Runs the command.
 #[must_use]
@@ -72,18 +72,27 @@ fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, ladder: &Ladder) -> fm
         Latency::Normal => "normal",
         Latency::Low => "low",
     };
-    writeln!(f, "profile  {name}: audio {}, latency {latency}", written_audio(ladder.audio))?;
+    let deinterlaced = match ladder.deinterlace {
+        Deinterlace::Off => "",
+        Deinterlace::Frame => ", deinterlaced by the frame",
+        Deinterlace::Field => ", deinterlaced by the field",
+    };
+    writeln!(f, "profile  {name}: audio {}, latency {latency}{deinterlaced}", written_audio(ladder.audio))?;
     ladder.renditions.iter().try_for_each(|rendition| write_rendition(f, rendition))
 }
 
 fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Result {
-    let Rendition { name, height, video_bitrate, video } = rendition;
+    let Rendition { name, height, video_bitrate, fps, video } = rendition;
     let bitrate = video_bitrate.written();
     match video {
         VideoOutput::Copy => writeln!(f, "           {name}: as it came"),
         VideoOutput::H264 { encoders, preset } => {
             let encoders = encoders.join(" or ");
-            writeln!(f, "           {name}: H.264, {height} lines, {bitrate} by {encoders}, preset {preset}")
+            let fps = fps.map(|fps| format!(", {fps} pictures a second")).unwrap_or_default();
+            writeln!(
+                f,
+                "           {name}: H.264, {height} lines{fps}, {bitrate} by {encoders}, preset {preset}"
+            )
         }
     }
 }
@@ -132,9 +141,10 @@ mod tests {
             [profiles.mixed]
             audio = "aac:128k"
             latency = "low"
+            deinterlace = "field"
             renditions = [
                 { name = "source", height = 1080, video_bitrate = "6M", video_codec = "copy" },
-                { name = "540p", height = 540, video_bitrate = "1.5M", encoder = ["h264_nvenc", "libx264"] },
+                { name = "540p", height = 540, video_bitrate = "1.5M", encoder = ["h264_nvenc", "libx264"], fps = 29.97 },
             ]
         "#;
         let config = Config::parse(text, &crate::config::System).expect("it is legal");
@@ -147,9 +157,9 @@ mod tests {
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
-    profile  mixed: audio aac:128k, latency low
+    profile  mixed: audio aac:128k, latency low, deinterlaced by the field
                source: as it came
-               540p: H.264, 540 lines, 1500k by h264_nvenc or libx264, preset veryfast
+               540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast
     node     n1: 8 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
     ");
     }

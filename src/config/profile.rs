@@ -11,7 +11,7 @@ use super::rendition;
 use super::units::Quantity;
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, MAX_RENDITIONS};
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, MAX_RENDITIONS};
 
 /// Name of the audio in URLs, which no rendition may take.
 const AUDIO: &str = "audio";
@@ -29,6 +29,7 @@ pub(super) fn default_ladder() -> Ladder {
         renditions: rendition::default_renditions(),
         audio: AudioOutput::Copy,
         latency: Latency::default(),
+        deinterlace: Deinterlace::default(),
     }
 }
 
@@ -57,6 +58,7 @@ pub(super) struct Written {
     renditions: Option<Spanned<Vec<Spanned<rendition::Written>>>>,
     audio: Key<AudioOutput>,
     latency: Key<Latency>,
+    deinterlace: Key<Deinterlace>,
 }
 
 impl Written {
@@ -74,6 +76,7 @@ impl Written {
             renditions,
             audio: reader.get(&self.audio, default.audio),
             latency: reader.get(&self.latency, default.latency),
+            deinterlace: reader.get(&self.deinterlace, default.deinterlace),
         }
     }
 }
@@ -131,6 +134,19 @@ impl Setting for Latency {
         match written.as_str()? {
             "normal" => Some(Self::Normal),
             "low" => Some(Self::Low),
+            _ => None,
+        }
+    }
+}
+
+impl Setting for Deinterlace {
+    const ALLOWED: &'static str = r#""off", "frame" or "field""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            "off" => Some(Self::Off),
+            "frame" => Some(Self::Frame),
+            "field" => Some(Self::Field),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use super::reader::{Key, Reader, Setting};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::args::Encoder;
+use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{Rendition, VideoOutput};
 
 /// The tallest picture: 8K, which H.264 level 6.2 still covers.
@@ -26,6 +27,7 @@ pub(super) fn default_renditions() -> Vec<Rendition> {
         name: name.parse().expect("letters and digits are a name"),
         height,
         video_bitrate: Bitrate::kilobits(kilobits),
+        fps: None,
         video: VideoOutput::H264 {
             encoders: vec![DEFAULT_ENCODER.to_owned()],
             preset: DEFAULT_PRESET.to_owned(),
@@ -44,6 +46,7 @@ pub(super) struct Written {
     video_codec: Key<VideoCodec>,
     encoder: Key<Encoders>,
     preset: Key<Word>,
+    fps: Key<FrameRate>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -67,7 +70,7 @@ impl Written {
 
     fn video(&self, reader: &mut Reader) -> VideoOutput {
         if reader.get(&self.video_codec, VideoCodec::H264) == VideoCodec::Copy {
-            for place in [self.encoder.place(), self.preset.place()].into_iter().flatten() {
+            for place in [self.encoder.place(), self.preset.place(), self.fps.place()].into_iter().flatten() {
                 reader.refuse(Some(place), "does nothing beside video_codec = \"copy\": remove it");
             }
             return VideoOutput::Copy;
@@ -94,6 +97,7 @@ pub(super) fn mean(written: &Spanned<Written>, reader: &mut Reader) -> Option<Re
     let height = reader.required(&written.height, "height", &table);
     let video_bitrate = reader.required(&written.video_bitrate, "video_bitrate", &table);
     let video = written.video(reader);
+    let fps = reader.optional(&written.fps);
     // 4:2:0 pictures have half as many lines of colour.
     if height.is_some_and(|height| !(MIN_HEIGHT..=MAX_HEIGHT).contains(&height) || height % 2 != 0) {
         let problem = format!("must be an even number from {MIN_HEIGHT} to {MAX_HEIGHT}");
@@ -102,7 +106,7 @@ pub(super) fn mean(written: &Spanned<Written>, reader: &mut Reader) -> Option<Re
     if video_bitrate.is_some_and(|bitrate| !(10..=200_000).contains(&(bitrate.0 / 1000))) {
         reader.refuse(written.video_bitrate.place(), "must be from 10k to 200M");
     }
-    Some(Rendition { name: name?, height: height?, video_bitrate: video_bitrate?, video })
+    Some(Rendition { name: name?, height: height?, video_bitrate: video_bitrate?, fps, video })
 }
 
 impl Setting for VideoCodec {
@@ -113,6 +117,19 @@ impl Setting for VideoCodec {
             "h264" => Some(Self::H264),
             "copy" => Some(Self::Copy),
             _ => None,
+        }
+    }
+}
+
+impl Setting for FrameRate {
+    const ALLOWED: &'static str =
+        r#"a whole number from 1 to 240, an NTSC rate such as 29.97, or such a fraction: "30000/1001""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written {
+            Value::String(fraction) => fraction.parse().ok(),
+            Value::Integer(_) | Value::Float(_) => written.to_string().parse().ok(),
+            Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
         }
     }
 }

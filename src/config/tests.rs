@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::units::{Bitrate, ByteSize};
-use crate::ffmpeg::ladder::{AudioOutput, Latency, VideoOutput};
+use crate::ffmpeg::frame_rate::FrameRate;
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Latency, VideoOutput};
 
 /// A machine with a few variables and files.
 #[derive(Default)]
@@ -144,6 +145,7 @@ fn a_profile_is_a_ladder_under_a_name() {
         [profiles.mixed]
         audio = "aac:128k"
         latency = "low"
+        deinterlace = "frame"
         [[profiles.mixed.renditions]]
         name = "source"
         height = 1080
@@ -155,11 +157,19 @@ fn a_profile_is_a_ladder_under_a_name() {
         video_bitrate = "1.5M"
         encoder = ["h264_nvenc", "libx264"]
         preset = "fast"
+        fps = 23.976
+        [[profiles.mixed.renditions]]
+        name = "270p"
+        height = 270
+        video_bitrate = "300k"
+        fps = "25/1"
         "#,
     );
     let ladder = &config.profiles[&name("mixed")];
     assert_eq!(ladder.audio, AudioOutput::Aac { bitrate: Bitrate::kilobits(128) });
-    assert_eq!(ladder.latency, Latency::Low);
+    assert_eq!((ladder.latency, ladder.deinterlace), (Latency::Low, Deinterlace::Frame));
+    let rates = [None, FrameRate::new(24_000, 1001), FrameRate::new(25, 1)];
+    assert_eq!(ladder.renditions.iter().map(|rendition| rendition.fps).collect::<Vec<_>>(), rates);
     assert_eq!(ladder.renditions[0].video, VideoOutput::Copy);
     let encoders = vec!["h264_nvenc".to_owned(), "libx264".to_owned()];
     assert_eq!(ladder.renditions[1].video, VideoOutput::H264 { encoders, preset: "fast".to_owned() });

@@ -8,7 +8,8 @@
 use std::os::fd::RawFd;
 
 use super::attempt::AttemptSpec;
-use super::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use super::filters;
+use super::ladder::{AudioOutput, Latency, Output, Rendition, VideoOutput};
 
 #[cfg(test)]
 mod tests;
@@ -110,7 +111,7 @@ pub fn arguments(
     pipes: &Pipes,
 ) -> Result<Vec<String>, ArgumentsError> {
     let mut arguments = Arguments::default();
-    arguments.input(pipes.progress);
+    arguments.input(attempt, pipes.progress);
     for &(output, descriptor) in &pipes.outputs {
         match output {
             Output::Rendition(index) => {
@@ -119,7 +120,7 @@ pub fn arguments(
                     arguments.rendition(attempt, rendition, track);
                 }
             }
-            Output::Audio => arguments.audio(&attempt.ladder, attempt.audio_first_sample),
+            Output::Audio => arguments.audio(attempt),
         }
         arguments.fragmented_mp4(descriptor);
     }
@@ -167,7 +168,7 @@ impl Arguments {
     }
 
     /// What concerns FFmpeg as a whole and its input.
-    fn input(&mut self, progress: RawFd) {
+    fn input(&mut self, attempt: &AttemptSpec, progress: RawFd) {
         // `level+` puts the level before each line, which `diagnosis` reads.
         self.words(&["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning"]);
         self.option("-progress", format!("pipe:{progress}"));
@@ -177,8 +178,8 @@ impl Arguments {
         // Without these two, probing waits for up to 11 s; with them for 0.6 s, or less when two GOPs come at once.
         self.words(&["-analyzeduration", "500000", "-fpsprobesize", "0"]);
         self.words(&["-protocol_whitelist", "pipe"]);
-        // Each decoder thread holds one picture back.
-        self.words(&["-threads", "2"]);
+        // Each decoder thread but one holds a picture back.
+        self.option("-threads", if attempt.has_low_rate() { 1 } else { 2 });
         // Damaged input is counted, not a reason to give the stream up (FFmpeg's default ends with status 69 at two thirds).
         self.words(&["-max_error_rate", "1"]);
         self.words(&["-f", "flv", "-i", "pipe:0"]);
@@ -191,18 +192,18 @@ impl Arguments {
             // AV1's temporal delimiters off by itself (measured with 9.0). With `empty_moov` it adds no filter of its own.
             Encoding::Copy => self.words(&["-c:v", "copy"]),
             Encoding::H264 { encoder, preset } => {
-                // A smaller source is not enlarged; 4:2:0 needs both sides even. The quotes are the filter graph's.
-                self.option("-vf", format!("scale=-2:'trunc(min({},ih)/2)*2'", rendition.height));
+                self.option("-vf", filters::video(attempt, rendition));
                 self.words(&["-pix_fmt", "yuv420p"]);
                 self.words(&["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000"]);
                 self.words(&["-force_key_frames", "source"]);
-                self.option("-g", attempt.max_gop_access_units.max(1));
+                self.option("-g", attempt.max_gop_access_units(rendition));
                 let rate = rendition.video_bitrate.0;
                 self.option("-b:v", rate);
                 self.option("-maxrate", rate);
                 // A second of buffer lets a key frame be several times as large as a picture between two of them.
                 self.option("-bufsize", rate);
-                self.encoder(encoder, preset, rendition.height, attempt.ladder.latency);
+                let latency = if attempt.has_low_rate() { Latency::Low } else { attempt.ladder.latency };
+                self.encoder(encoder, preset, rendition.height, latency);
             }
         }
         self.words(&["-video_track_timescale", "90000"]);
@@ -227,14 +228,12 @@ impl Arguments {
         }
     }
 
-    fn audio(&mut self, ladder: &Ladder, first_sample: i64) {
+    fn audio(&mut self, attempt: &AttemptSpec) {
         self.words(&["-map", "0:a:0"]);
-        match ladder.audio {
+        match attempt.ladder.audio {
             AudioOutput::Copy => self.words(&["-c:a", "copy"]),
             AudioOutput::Aac { bitrate } => {
-                // Two stages: one that resamples and aligns at once does not stay on the grid.
-                let filter = format!("aresample=48000,aresample=async=1:first_pts={first_sample}");
-                self.option("-af", filter);
+                self.option("-af", filters::audio(&attempt.audio_start));
                 self.words(&["-ac", "2", "-c:a", "aac"]);
                 self.option("-b:a", bitrate.0);
             }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::frame_rate::FrameRate;
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
 use crate::media::track::AudioCodec;
@@ -20,9 +21,21 @@ pub struct Ladder {
     pub audio: AudioOutput,
     /// How much the encoder may hold back.
     pub latency: Latency,
+    /// What becomes of interlaced pictures in the renditions that are encoded.
+    pub deinterlace: Deinterlace,
 }
 
 impl Ladder {
+    /// Whether each decodable picture of the source becomes one of `rendition`. A frame rate of its own leaves pictures out
+    /// or repeats them, and fields become two pictures.
+    #[must_use]
+    pub fn is_one_to_one(&self, rendition: &Rendition) -> bool {
+        match rendition.video {
+            VideoOutput::Copy => true,
+            VideoOutput::H264 { .. } => rendition.fps.is_none() && self.deinterlace != Deinterlace::Field,
+        }
+    }
+
     /// The ladder for a source whose audio is of this codec. Only AAC is copied: HLS players play little else, so any
     /// other audio is encoded where a copy is asked for.
     #[must_use]
@@ -54,6 +67,8 @@ pub struct Rendition {
     pub height: u32,
     /// Target and cap of the encoder's bitrate.
     pub video_bitrate: Bitrate,
+    /// Pictures a second, of a rendition that is encoded; `None` for those of the source.
+    pub fps: Option<FrameRate>,
     /// What to make.
     pub video: VideoOutput,
 }
@@ -97,6 +112,19 @@ pub enum Latency {
     Low,
 }
 
+/// What becomes of interlaced pictures; progressive ones pass as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deinterlace {
+    /// They stay interlaced.
+    #[default]
+    Off,
+    /// Two fields become one picture.
+    Frame,
+    /// Each field becomes a picture: twice as many.
+    Field,
+}
+
 /// One output of an attempt, each with a pipe of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,7 +159,12 @@ mod tests {
 
     #[track_caller]
     fn check_audio(wanted: AudioOutput, source: Option<AudioCodec>, expected: AudioOutput) {
-        let ladder = Ladder { renditions: Vec::new(), audio: wanted, latency: Latency::Low };
+        let ladder = Ladder {
+            renditions: Vec::new(),
+            audio: wanted,
+            latency: Latency::Low,
+            deinterlace: Deinterlace::Off,
+        };
         let adapted = ladder.for_source(source);
         assert_eq!(adapted, Ladder { audio: expected, ..ladder }, "{source:?}");
     }
@@ -147,6 +180,25 @@ mod tests {
             check_audio(encoded(96), Some(codec), encoded(96));
         }
         check_audio(encoded(96), Some(AudioCodec::Aac), encoded(96));
+    }
+
+    #[test]
+    fn frame_rates_and_fields_are_not_one_to_one() {
+        let video = VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "veryfast".into() };
+        let (name, video_bitrate) = ("a".parse().unwrap(), Bitrate::kilobits(800));
+        let encoded = Rendition { name, height: 720, video_bitrate, fps: None, video };
+        let rated = Rendition { fps: FrameRate::new(25, 1), ..encoded.clone() };
+        let copied = Rendition { video: VideoOutput::Copy, ..encoded.clone() };
+        for (deinterlace, expected) in [
+            (Deinterlace::Off, [true, false, true]),
+            (Deinterlace::Frame, [true, false, true]),
+            (Deinterlace::Field, [false, false, true]),
+        ] {
+            let latency = Latency::Normal;
+            let ladder = Ladder { renditions: Vec::new(), audio: AudioOutput::Copy, latency, deinterlace };
+            let found = [&encoded, &rated, &copied].map(|rendition| ladder.is_one_to_one(rendition));
+            assert_eq!(found, expected, "{deinterlace:?}");
+        }
     }
 
     #[test]

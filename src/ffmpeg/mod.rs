@@ -5,5 +5,7 @@ pub mod args;
 pub mod attempt;
 pub mod capability;
 pub mod diagnosis;
+mod filters;
+pub mod frame_rate;
 pub mod ladder;
 pub mod progress;

@@ -40,6 +40,7 @@ pub struct Gop {
     /// Units that the bounds forced out of the front: the rest cannot be decoded by a reader that begins here.
     truncated: usize,
     bytes: usize,
+    first_audio: Option<Ticks>,
     last_audio: Option<Ticks>,
 }
 
@@ -60,6 +61,12 @@ impl Gop {
     #[must_use]
     pub fn position(&self) -> Ticks {
         self.position
+    }
+
+    /// Presentation time of the first audio access unit that came with it.
+    #[must_use]
+    pub fn first_audio(&self) -> Option<Ticks> {
+        self.first_audio
     }
 
     /// Presentation time of the last audio access unit that came with it.
@@ -146,6 +153,7 @@ impl GopLog {
         gop.bytes += bytes;
         self.bytes += bytes;
         if unit.track == TrackKind::Audio {
+            gop.first_audio = gop.first_audio.or(Some(unit.presentation_time));
             gop.last_audio = gop.last_audio.max(Some(unit.presentation_time));
         }
         gop.units.push_back(unit);
@@ -163,6 +171,7 @@ impl GopLog {
             units: VecDeque::new(),
             truncated: 0,
             bytes: GOP_BYTES,
+            first_audio: None,
             last_audio: None,
         });
         self.bytes += GOP_BYTES;

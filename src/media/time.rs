@@ -28,6 +28,12 @@ impl Ticks {
         self.0.div_euclid(90)
     }
 
+    /// In milliseconds, rounded to the nearest.
+    #[must_use]
+    pub const fn as_nearest_millis(self) -> i64 {
+        self.0.saturating_add(45).div_euclid(90)
+    }
+
     /// In seconds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are 3,171 years")]

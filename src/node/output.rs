@@ -95,7 +95,7 @@ impl OutputReader {
         let encoded = matches!(attempt.ladder.audio, AudioOutput::Aac { .. });
         let (rendition, first_sample) = match output {
             Output::Rendition(index) => (index, None),
-            Output::Audio => (0, encoded.then_some(attempt.audio_first_sample)),
+            Output::Audio => (0, encoded.then_some(attempt.audio_start.first_sample)),
         };
         Self {
             output,

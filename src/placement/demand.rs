@@ -48,7 +48,8 @@ impl Demand {
 mod tests {
     use super::*;
     use crate::base::units::Bitrate;
-    use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition};
+    use crate::ffmpeg::attempt::AudioStart;
+    use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Rendition};
     use crate::media::time::Ticks;
 
     fn rendition(name: &str, video: VideoOutput) -> Rendition {
@@ -56,6 +57,7 @@ mod tests {
             name: name.parse().expect("test name"),
             height: 360,
             video_bitrate: Bitrate::kilobits(800),
+            fps: None,
             video,
         }
     }
@@ -68,6 +70,7 @@ mod tests {
             renditions: vec![rendition("source", VideoOutput::Copy), rendition("360p", encoded)],
             audio: AudioOutput::Copy,
             latency: Latency::Normal,
+            deinterlace: Deinterlace::Off,
         };
         let mut attempt = AttemptSpec {
             number: 1,
@@ -75,8 +78,9 @@ mod tests {
             has_video: true,
             has_audio: true,
             base: Ticks::ZERO,
-            max_gop_access_units: 300,
-            audio_first_sample: 0,
+            frame_rate: None,
+            max_gop: std::time::Duration::from_secs(10),
+            audio_start: AudioStart::default(),
         };
         let expected = EncoderDemand { rendition: "360p".parse().expect("test name"), any_of };
         assert_eq!(Demand::of(&attempt), Demand { encoders: vec![expected], ..Demand::default() });

@@ -180,9 +180,17 @@ pub struct Ledger {
     accepted: u64,
     lost: u64,
     undecodable: u64,
+    resampled: bool,
 }
 
 impl Ledger {
+    /// A ledger for a rendition that is not one-to-one: how many pictures come out of a committed span says nothing of what
+    /// went in, so none in it counts as undecodable.
+    #[must_use]
+    pub fn resampled() -> Self {
+        Self { resampled: true, ..Self::default() }
+    }
+
     /// A picture was accepted from the publisher.
     pub fn accept(&mut self, presentation_time: Ticks) {
         self.accepted += 1;
@@ -201,8 +209,11 @@ impl Ledger {
     /// `access_units` were committed for `position..end` by an attempt whose input began at `input_start`.
     pub fn settle(&mut self, position: Ticks, end: Ticks, access_units: u32, input_start: Ticks) {
         self.lost += self.take_before(input_start.min(position - TOLERANCE));
-        self.undecodable += self.take_before(position - TOLERANCE);
-        self.undecodable += self.take_before(end - TOLERANCE).saturating_sub(u64::from(access_units));
+        let before = self.take_before(position - TOLERANCE);
+        let missing = self.take_before(end - TOLERANCE).saturating_sub(u64::from(access_units));
+        if !self.resampled {
+            self.undecodable += before + missing;
+        }
     }
 
     /// A section ended at `end` with all its input transcoded: what is still pending before it gave no output.

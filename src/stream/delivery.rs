@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::base::names::Name;
 use crate::base::reason::Reason;
+use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
+use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{Ladder, Output};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::{Gop, GopLog};
@@ -34,8 +36,6 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 pub const STARVED_WAIT: Duration = Duration::from_secs(60);
 /// How far the source goes on without audio before that counts as silence: audio may come later than its pictures.
 const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
-/// Pictures per second where the source does not say: only decides where very long GOPs are cut.
-const DEFAULT_FRAME_RATE: f64 = 30.0;
 /// Sample rate and size of encoded audio access units.
 const AAC_RATE: u32 = 48_000;
 const AAC_SAMPLES: i64 = 1024;
@@ -97,15 +97,18 @@ impl Delivery {
     /// Nothing is committed yet. After failures an attempt is held back for at most `longest_wait`.
     #[must_use]
     pub fn new(ladder: Arc<Ladder>, max_segment_duration: Duration, longest_wait: Duration) -> Self {
-        let ladder_len = ladder.renditions.len();
+        let ledger = |rendition| match ladder.is_one_to_one(rendition) {
+            true => Ledger::default(),
+            false => Ledger::resampled(),
+        };
         Self {
-            renditions: vec![VideoCommit::default(); ladder_len],
+            renditions: vec![VideoCommit::default(); ladder.renditions.len()],
+            ledgers: ladder.renditions.iter().map(ledger).collect(),
             ladder,
             max_segment_duration,
             audio: AudioCommit::default(),
             unheard: Unheard::default(),
             tracks: Tracks::Both,
-            ledgers: vec![Ledger::default(); ladder_len],
             undecodable_at_once: 0,
             inits: BTreeMap::new(),
             commands: VecDeque::new(),
@@ -253,23 +256,15 @@ impl Delivery {
     }
 
     fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
-        let frames =
-            section.frame_rate.unwrap_or(DEFAULT_FRAME_RATE) * self.max_segment_duration.as_secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to a sane range"
-        )]
-        let max_gop_access_units = frames.clamp(1.0, 100_000.0) as u32;
-        let grid = (start.earliest.as_samples(AAC_RATE)).div_euclid(AAC_SAMPLES) * AAC_SAMPLES;
         AttemptSpec {
             number: self.attempts,
             ladder: self.ladder.for_source(section.audio.as_ref().map(|audio| audio.codec)),
             has_video: section.video.is_some(),
             has_audio: section.audio.is_some(),
             base: start.base,
-            max_gop_access_units,
-            audio_first_sample: grid - start.base.as_samples(AAC_RATE),
+            frame_rate: section.frame_rate.and_then(FrameRate::measured),
+            max_gop: self.max_segment_duration,
+            audio_start: audio_start(section, start),
         }
     }
 
@@ -511,6 +506,20 @@ impl Delivery {
         }
         Some(number)
     }
+}
+
+/// Where an attempt's encoded audio begins: with the frame of the stream's grid that has the first sample to come.
+fn audio_start(section: &Section, start: &Start) -> AudioStart {
+    // Units of one run of samples have one grid, so any of them tells it: where the GOP has none yet, the last that came.
+    let unit = start.first_audio.or(section.last_audio);
+    let source = section.audio.as_ref().zip(unit).map(|(audio, unit)| SourceSamples {
+        rate: audio.sample_rate,
+        first: (unit - start.base).as_samples(audio.sample_rate),
+        access_unit: audio.samples_per_access_unit,
+    });
+    let first = start.first_audio.unwrap_or(start.earliest).as_samples(AAC_RATE);
+    let grid = first.div_euclid(AAC_SAMPLES) * AAC_SAMPLES;
+    AudioStart { first_sample: grid - start.base.as_samples(AAC_RATE), source }
 }
 
 /// Announces the configuration of an output if it is not the one that its committed output has.

@@ -9,7 +9,7 @@ use super::simulation::source::{AUDIO, VIDEO};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Rendition, VideoOutput};
 use crate::media::access_unit::AccessUnit;
 use crate::media::flv::{Tag, TagKind};
 use crate::media::gop::{GopLog, GopLogLimits, SectionId};
@@ -127,8 +127,14 @@ pub fn ladder() -> Arc<Ladder> {
         name: name(text),
         height,
         video_bitrate: Bitrate::kilobits(100),
+        fps: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
     };
     let renditions = vec![rendition("a", 36), rendition("b", 18)];
-    Arc::new(Ladder { renditions, audio: AudioOutput::Copy, latency: Latency::Normal })
+    Arc::new(Ladder {
+        renditions,
+        audio: AudioOutput::Copy,
+        latency: Latency::Normal,
+        deinterlace: Deinterlace::Off,
+    })
 }

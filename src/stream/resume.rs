@@ -1,12 +1,13 @@
 //! Where an attempt begins to read, and which GOPs nobody needs any more. Both follow from what is committed.
 
+use crate::ffmpeg::attempt::BASE_SECONDS;
 use crate::media::gop::{Cursor, Gop, GopLog};
-use crate::media::time::Ticks;
+use crate::media::time::{TICKS_PER_SECOND, Ticks};
 
 use super::commit::{AudioCommit, VideoCommit};
 use super::section::Section;
 
-/// Time of an attempt's input before its first access unit, so that audio that belongs to it but comes a little earlier
+/// Least time of an attempt's input before its first access unit, so that audio that belongs to it but comes a little earlier
 /// has no negative time, which FLV cannot carry.
 pub const LEAD: Ticks = Ticks::from_millis(1_000);
 
@@ -21,10 +22,12 @@ pub struct Start {
     pub cursor: Cursor,
     /// Presentation time of the GOP there.
     pub position: Ticks,
-    /// Timeline position of its input's time zero; a whole number of milliseconds before `position`.
+    /// Timeline position of its input's time zero: a multiple of [`BASE_SECONDS`], at least [`LEAD`] before `earliest`.
     pub base: Ticks,
     /// The earliest time in the GOP there, and of what is unheard.
     pub earliest: Ticks,
+    /// When the first audio access unit of the GOP there is heard, if one has come.
+    pub first_audio: Option<Ticks>,
 }
 
 /// Whether the source has audio now.
@@ -81,8 +84,9 @@ impl Committed<'_> {
         let gop = candidates.into_iter().find(|gop| gop.is_whole())?;
         let earliest = gop.earliest();
         let earliest = self.unheard.map_or(earliest, |unheard| unheard.min(earliest));
-        let base = Ticks::from_millis(earliest.as_millis()) - LEAD;
-        Some(Start { cursor: log.cursor_at(gop.number()), position: gop.position(), base, earliest })
+        let (cursor, position) = (log.cursor_at(gop.number()), gop.position());
+        let first_audio = self.unheard.or(gop.first_audio());
+        Some(Start { cursor, position, base: base_before(earliest), earliest, first_audio })
     }
 
     /// The number before which no GOP is needed: the warm-up GOP's.
@@ -92,6 +96,12 @@ impl Committed<'_> {
         let before = log.gops().find(|gop| gop.section() == section.id && gop.number() + 1 == open);
         Some(before.map_or(open, Gop::number))
     }
+}
+
+/// The latest [`BASE_SECONDS`] that is [`LEAD`] before `earliest`.
+pub(super) fn base_before(earliest: Ticks) -> Ticks {
+    let step = BASE_SECONDS * TICKS_PER_SECOND;
+    Ticks((earliest - LEAD).0.div_euclid(step).saturating_mul(step))
 }
 
 #[cfg(test)]

@@ -90,11 +90,11 @@ impl Section {
         out
     }
 
-    /// An access unit as an FLV tag with its time relative to `base`; one before it is put at zero. `None` for one that is
+    /// An access unit as an FLV tag with its time relative to `base`, to the nearest millisecond; one before it is put at zero. `None` for one that is
     /// too long for a tag, which none is that came in one.
     #[must_use]
     pub fn tag(unit: &AccessUnit, base: Ticks) -> Option<Media> {
-        let millis = (unit.decode_time - base).as_millis().max(0);
+        let millis = (unit.decode_time - base).as_nearest_millis().max(0);
         let kind = match unit.track {
             TrackKind::Video => TagKind::Video,
             TrackKind::Audio => TagKind::Audio,
@@ -184,5 +184,10 @@ mod tests {
         assert_eq!(time(999, 1_000), [0, 0, 0, 0]);
         assert_eq!(time((1 << 32) - 1, 0), [0xff, 0xff, 0xff, 0xff]);
         assert_eq!(time((1 << 32) + 5, 0), [0, 0, 5, 0]);
+        let sound = |ticks| {
+            let unit = AccessUnit { decode_time: Ticks(ticks), ..unit(TrackKind::Audio, 0, true) };
+            tag(&unit, Ticks::ZERO).into_bytes()[6]
+        };
+        assert_eq!([44, 45, 134, 135].map(sound), [0, 1, 1, 2], "the nearest");
     }
 }

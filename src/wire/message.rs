@@ -14,7 +14,7 @@ use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, VideoConfiguration};
 
 /// Version of this protocol. Sides with different versions do not talk.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 /// The protocol's name in the HTTP `Upgrade` header.
 pub const UPGRADE: &str = "headgate-fleet";
 /// Path of a node's control connection on the fleet port.
@@ -284,7 +284,8 @@ pub struct AttemptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency};
+    use crate::ffmpeg::attempt::AudioStart;
+    use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency};
 
     #[test]
     fn a_tag_has_the_bytes_of_its_three_parts() {
@@ -301,12 +302,18 @@ mod tests {
     fn a_lease_does_not_print_its_secret() {
         let attempt = AttemptSpec {
             number: 1,
-            ladder: Ladder { renditions: Vec::new(), audio: AudioOutput::Copy, latency: Latency::Normal },
+            ladder: Ladder {
+                renditions: Vec::new(),
+                audio: AudioOutput::Copy,
+                latency: Latency::Normal,
+                deinterlace: Deinterlace::Off,
+            },
             has_video: true,
             has_audio: false,
             base: Ticks::ZERO,
-            max_gop_access_units: 300,
-            audio_first_sample: 0,
+            frame_rate: None,
+            max_gop: std::time::Duration::from_secs(10),
+            audio_start: AudioStart::default(),
         };
         let name: Name = "a".parse().expect("a name");
         let stream = StreamName { tenant: name.clone(), name };

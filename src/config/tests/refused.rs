@@ -21,7 +21,7 @@ fn an_unknown_key_is_told_with_the_nearest_known() {
     insta::assert_snapshot!(said(text), @r#"
     1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, rtmps, fleet, gop_log, stream, origin, node, tenants, profiles
     4: stream.take_over: unknown key (did you mean "takeover"?), known here: reconnect_grace, takeover
-    7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset
+    7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset, fps
     7: profiles.a.renditions[0]: needs the key "name"
     7: profiles.a.renditions[0]: needs the key "height"
     7: profiles.a.renditions[0]: needs the key "video_bitrate"
@@ -88,6 +88,11 @@ fn a_value_of_another_type_or_without_its_unit_is_refused() {
         r#"profiles.a.audio = 'aac:1M': must be "copy", or "aac:" and a bitrate from 16k to 512k, such as "aac:128k""#,
     );
     check("profiles.a", "latency = 'ultra'", r#"profiles.a.latency = 'ultra': must be "normal" or "low""#);
+    check(
+        "profiles.a",
+        "deinterlace = 'bob'",
+        r#"profiles.a.deinterlace = 'bob': must be "off", "frame" or "field""#,
+    );
     check("profiles.a", "renditions = 'all'", "profiles.a.renditions: must be a list");
 }
 
@@ -202,6 +207,18 @@ fn an_impossible_rendition_is_refused() {
         "{ name = 'a', height = 360, video_bitrate = '1M', preset = '-y' }",
         r#"profiles.a.renditions[0].preset = '-y': must be a preset of the encoder, such as "veryfast""#,
     );
+    check_renditions(
+        "{ name = 'a', height = 360, video_bitrate = '1M', video_codec = 'copy', fps = 25 }",
+        r#"profiles.a.renditions[0].fps = 25: does nothing beside video_codec = "copy": remove it"#,
+    );
+    for wrong in ["0", "241", "12.5", "-30", "'30/0'", "true", "'fast'"] {
+        check_renditions(
+            &format!("{{ name = 'a', height = 360, video_bitrate = '1M', fps = {wrong} }}"),
+            &format!(
+                "profiles.a.renditions[0].fps = {wrong}: must be a whole number from 1 to 240, an NTSC rate such as 29.97, or such a fraction: \"30000/1001\""
+            ),
+        );
+    }
     let one = "{ name = 'a', height = 360, video_bitrate = '1M' }";
     check_renditions(
         &format!("{one}, {one}"),

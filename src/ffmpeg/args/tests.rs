@@ -1,5 +1,10 @@
+use std::time::Duration;
+
 use super::*;
 use crate::base::units::Bitrate;
+use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
+use crate::ffmpeg::frame_rate::FrameRate;
+use crate::ffmpeg::ladder::{Deinterlace, Ladder};
 use crate::media::time::Ticks;
 
 fn h264(name: &str, height: u32, preset: &str) -> Rendition {
@@ -7,6 +12,7 @@ fn h264(name: &str, height: u32, preset: &str) -> Rendition {
         name: name.parse().unwrap(),
         height,
         video_bitrate: Bitrate::kilobits(1500),
+        fps: None,
         video: VideoOutput::H264 {
             encoders: vec!["h264_none".to_owned(), "libx264".to_owned()],
             preset: preset.to_owned(),
@@ -17,12 +23,13 @@ fn h264(name: &str, height: u32, preset: &str) -> Rendition {
 fn attempt(renditions: Vec<Rendition>, audio: AudioOutput) -> AttemptSpec {
     AttemptSpec {
         number: 1,
-        ladder: Ladder { renditions, audio, latency: Latency::Normal },
+        ladder: Ladder { renditions, audio, latency: Latency::Normal, deinterlace: Deinterlace::Off },
         has_video: true,
         has_audio: true,
         base: Ticks::ZERO,
-        max_gop_access_units: 250,
-        audio_first_sample: -2048,
+        frame_rate: FrameRate::new(25, 1),
+        max_gop: Duration::from_secs(10),
+        audio_start: AudioStart { first_sample: -2048, source: None },
     }
 }
 
@@ -52,6 +59,54 @@ fn a_copied_rendition_without_audio() {
     let mut attempt = attempt(vec![source], AudioOutput::Copy);
     attempt.has_audio = false;
     insta::assert_snapshot!(written(&attempt).unwrap());
+}
+
+#[test]
+fn encoded_audio_of_a_known_source_and_few_pictures() {
+    let audio = AudioOutput::Aac { bitrate: Bitrate::kilobits(128) };
+    let mut attempt = attempt(vec![h264("360p", 360, "veryfast")], audio);
+    attempt.frame_rate = FrameRate::new(1, 1);
+    let source = SourceSamples { rate: 44_100, first: 37_617_329, access_unit: 1024 };
+    attempt.audio_start = AudioStart { first_sample: 40_943_616, source: Some(source) };
+    insta::assert_snapshot!(written(&attempt).unwrap());
+}
+
+#[test]
+fn fields_and_frame_rates_are_filtered_before_the_scale() {
+    let mut attempt = attempt(vec![h264("360p", 360, "veryfast")], AudioOutput::Copy);
+    let mut check = |deinterlace, fps: Option<&str>, expected: &str| {
+        attempt.ladder.deinterlace = deinterlace;
+        attempt.ladder.renditions[0].fps = fps.map(|fps| fps.parse().unwrap());
+        let written = written(&attempt).unwrap();
+        let line = |option: &str| written.lines().find(|line| line.starts_with(option)).unwrap().to_owned();
+        assert_eq!((line("-vf") + &line("-g ")).replace(",scale=-2:'trunc(min(360,ih)/2)*2'", " "), expected);
+    };
+    let select = "select='if(key,1+0*st(0,round(pts*30000/(1001*round(1/TB)))),not(eq(round(pts*30000/(1001*round(1/TB))),ld(0))))'";
+    let ntsc = format!("-vf {select},fps=30000/1001 -g 299");
+    check(Deinterlace::Off, Some("29.97"), &ntsc);
+    check(Deinterlace::Frame, None, "-vf yadif=mode=send_frame:deint=interlaced -g 250");
+    check(Deinterlace::Field, None, "-vf yadif=mode=send_field:deint=interlaced -g 500");
+    let both = format!("-vf yadif=mode=send_field:deint=interlaced,{select},fps=30000/1001 -g 299");
+    check(Deinterlace::Field, Some("30000/1001"), &both);
+}
+
+#[test]
+fn a_resampler_begins_with_its_first_phase() {
+    let check = |rate, first, expected: Option<&str>| {
+        let mut attempt = attempt(Vec::new(), AudioOutput::Aac { bitrate: Bitrate::kilobits(128) });
+        attempt.audio_start.source = Some(SourceSamples { rate, first, access_unit: 1024 });
+        let written = written(&attempt).unwrap();
+        let (_, after) = written.split_once("atrim=start=").unwrap_or_default();
+        assert_eq!(after.split_once(',').map(|(start, _)| start), expected, "{rate}");
+    };
+    check(44_100, 147_000, Some("3333333us"));
+    check(44_100, 146_999, Some("3333333us"));
+    check(44_100, 146_853, Some("3330000us"));
+    check(48_000, 48_001, Some("1000020us"));
+    check(22_050, 1, Some("6666us"));
+    check(8_000, 7, Some("875us"));
+    check(44_101, 7, None);
+    check(0, 7, None);
 }
 
 #[test]

@@ -3,7 +3,8 @@ use std::path::Path;
 use super::*;
 use crate::base::clock;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{Ladder, Latency};
+use crate::ffmpeg::attempt::AudioStart;
+use crate::ffmpeg::ladder::{Deinterlace, Ladder, Latency};
 use crate::media::track::VideoCodec;
 use crate::node::process;
 
@@ -12,12 +13,18 @@ const BASE: Ticks = Ticks(1_000_000);
 fn attempt(audio: AudioOutput) -> AttemptSpec {
     AttemptSpec {
         number: 1,
-        ladder: Ladder { renditions: Vec::new(), audio, latency: Latency::Normal },
+        ladder: Ladder {
+            renditions: Vec::new(),
+            audio,
+            latency: Latency::Normal,
+            deinterlace: Deinterlace::Off,
+        },
         has_video: true,
         has_audio: true,
         base: BASE,
-        max_gop_access_units: 60,
-        audio_first_sample: 2048,
+        frame_rate: None,
+        max_gop: Duration::from_secs(10),
+        audio_start: AudioStart { first_sample: 2048, source: None },
     }
 }
 

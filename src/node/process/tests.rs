@@ -2,21 +2,33 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput};
+use crate::ffmpeg::attempt::AudioStart;
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 
 fn attempt() -> AttemptSpec {
     let video = VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: "ultrafast".to_owned() };
-    let rendition =
-        Rendition { name: "a".parse().unwrap(), height: 180, video_bitrate: Bitrate::kilobits(300), video };
+    let rendition = Rendition {
+        name: "a".parse().unwrap(),
+        height: 180,
+        video_bitrate: Bitrate::kilobits(300),
+        fps: None,
+        video,
+    };
     AttemptSpec {
         number: 1,
-        ladder: Ladder { renditions: vec![rendition], audio: AudioOutput::Copy, latency: Latency::Normal },
+        ladder: Ladder {
+            renditions: vec![rendition],
+            audio: AudioOutput::Copy,
+            latency: Latency::Normal,
+            deinterlace: Deinterlace::Off,
+        },
         has_video: true,
         has_audio: false,
         base: Ticks::ZERO,
-        max_gop_access_units: 60,
-        audio_first_sample: 0,
+        frame_rate: None,
+        max_gop: Duration::from_secs(10),
+        audio_start: AudioStart::default(),
     }
 }
 

@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::base::names::StreamName;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::attempt::AttemptSpec;
+use crate::ffmpeg::attempt::{AttemptSpec, AudioStart};
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 use crate::wire::message::{
     AttemptEnd, AudioUnit, Fragment, LeaseId, LeaseInput, LeaseOutput, LeaseSpec, NodeMessage, ProxyMessage,
@@ -61,6 +61,7 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
         name: name.parse().unwrap(),
         height,
         video_bitrate: Bitrate::kilobits(300),
+        fps: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: "ultrafast".to_owned() },
     };
     let source = Rendition { video: VideoOutput::Copy, ..rendition("source", 240) };
@@ -74,12 +75,14 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
                 renditions: vec![rendition("a", height), rendition("b", 90), source],
                 audio: AudioOutput::Aac { bitrate: Bitrate::kilobits(96) },
                 latency: Latency::Normal,
+                deinterlace: Deinterlace::Off,
             },
             has_video: true,
             has_audio: true,
             base: BASE,
-            max_gop_access_units: 250,
-            audio_first_sample: 1024,
+            frame_rate: None,
+            max_gop: Duration::from_secs(10),
+            audio_start: AudioStart { first_sample: 1024, source: None },
         },
     }
 }

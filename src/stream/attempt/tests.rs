@@ -21,7 +21,7 @@ impl Scene {
     /// An attempt at the beginning of `log`.
     fn new(log: GopLog) -> Self {
         let cursor = log.cursor_at(0);
-        let start = Start { cursor, position: at(0), base: at(-1_000), earliest: at(0) };
+        let start = Start { cursor, position: at(0), base: at(-1_000), earliest: at(0), first_audio: None };
         let attempt = Attempt::new(3, SectionId(1), start, crate::base::clock::now());
         Self { attempt, log, section: section(1, 60_000), commands: VecDeque::new() }
     }

@@ -117,6 +117,19 @@ fn what_never_came_out_is_lost_or_undecodable() {
 }
 
 #[test]
+fn pictures_that_a_frame_rate_leaves_out_are_not_undecodable() {
+    let at = Ticks::from_millis;
+    let mut ledger = Ledger::resampled();
+    (0..10).for_each(|number| ledger.accept(at(number * 10)));
+    ledger.settle(at(5), at(50), 2, at(0));
+    assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (0, 0, 5));
+    ledger.settle(at(80), at(90), 9, at(70));
+    assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (2, 0, 1), "lost is lost");
+    ledger.settle_section(at(100));
+    assert_eq!((ledger.undecodable(), ledger.pending()), (1, 0), "nothing came out of all the input");
+}
+
+#[test]
 fn the_ledger_is_bounded() {
     let mut ledger = Ledger::default();
     (0..70_000).for_each(|at| ledger.accept(Ticks(at)));

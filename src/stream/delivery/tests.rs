@@ -156,7 +156,7 @@ fn a_spec_says_what_is_in_the_section() {
     scene.section.audio = None;
     scene.advance();
     let [Command::Place { spec, reads, prefer_not }] = &scene.commands()[..] else { panic!("no attempt") };
-    assert_eq!((spec.number, spec.has_video, spec.has_audio, spec.base), (1, true, false, at(-1_000)));
+    assert_eq!((spec.number, spec.has_video, spec.has_audio, spec.base), (1, true, false, at(-1_001_000)));
     assert_eq!((&spec.ladder, prefer_not.len()), (ladder().as_ref(), 0));
     assert_eq!(*reads, scene.section.reads);
 }
@@ -167,14 +167,15 @@ fn check_max_gop(frame_rate: Option<f64>, seconds: u64, expected: u32) {
     scene.delivery = Delivery::new(ladder(), Duration::from_secs(seconds), LONGEST_WAIT);
     scene.section.frame_rate = frame_rate;
     let start = scene.delivery.committed(&scene.section).start(&scene.log, &scene.section).unwrap();
-    assert_eq!(scene.delivery.spec(&scene.section, &start).max_gop_access_units, expected);
+    let spec = scene.delivery.spec(&scene.section, &start);
+    assert_eq!(spec.max_gop_access_units(&spec.ladder.renditions[0]), expected);
 }
 
 #[test]
 fn long_gops_are_cut_by_the_pictures_in_the_longest_segment() {
     check_max_gop(Some(25.0), 10, 250);
     check_max_gop(Some(29.97), 10, 299);
-    check_max_gop(None, 10, 300);
+    check_max_gop(None, 10, 100);
     check_max_gop(Some(0.01), 10, 1);
     check_max_gop(Some(1_000.0), 1_000, 100_000);
 }
@@ -182,17 +183,31 @@ fn long_gops_are_cut_by_the_pictures_in_the_longest_segment() {
 proptest! {
     /// Encoded audio begins on one grid, wherever an attempt begins: at most one access unit before its input.
     #[test]
-    fn encoded_audio_begins_on_the_streams_grid(earliest in -1_000_000i64..200_000_000_000_000) {
-        let base = at(Ticks(earliest).as_millis()) - super::super::resume::LEAD;
+    fn encoded_audio_begins_on_the_streams_grid(
+        earliest in -1_000_000i64..200_000_000_000_000,
+        audio_after in proptest::option::of(0i64..200_000),
+        last_audio in proptest::option::of(0i64..200_000),
+    ) {
+        let (position, earliest) = (Ticks(earliest), Ticks(earliest));
+        let base = super::super::resume::base_before(earliest);
+        prop_assert_eq!(base.0 % (1001 * 90_000), 0);
+        prop_assert!(earliest - base >= super::super::resume::LEAD && earliest - base < Ticks::from_millis(1_002_000));
         let cursor = log().cursor_at(0);
-        let start = Start { cursor, position: Ticks(earliest), base, earliest: Ticks(earliest) };
-        let scene = Scene::new();
-        let spec = scene.delivery.spec(&scene.section, &start);
-        let sample = spec.audio_first_sample + base.as_samples(AAC_RATE);
+        let first_audio = audio_after.map(|after| earliest + Ticks(after));
+        let start = Start { cursor, position, base, earliest, first_audio };
+        let mut scene = Scene::new();
+        scene.section.last_audio = last_audio.map(|after| earliest + Ticks(after));
+        let audio = scene.delivery.spec(&scene.section, &start).audio_start;
+        let sample = audio.first_sample + base.as_samples(AAC_RATE);
         prop_assert_eq!(sample.rem_euclid(AAC_SAMPLES), 0);
-        let before = Ticks(earliest).as_samples(AAC_RATE) - sample;
+        let before = first_audio.unwrap_or(earliest).as_samples(AAC_RATE) - sample;
         prop_assert!((0..AAC_SAMPLES).contains(&before));
-        prop_assert!(spec.audio_first_sample >= 0, "within the lead");
+        prop_assert!(audio.first_sample >= 0, "within the lead");
+        // A unit's place is the same sample, whatever base it is told from.
+        let unit = first_audio.or(scene.section.last_audio).map(|unit| unit.as_samples(48_000));
+        let told = audio.source.map(|source| source.first + base.as_samples(source.rate));
+        prop_assert_eq!(told, unit);
+        prop_assert!(audio.source.is_none_or(|source| (source.rate, source.access_unit) == (48_000, 1024)));
     }
 }
 

@@ -147,7 +147,7 @@ fn without_its_warm_up_an_attempt_begins_at_the_open_gop() {
 }
 
 #[test]
-fn the_base_is_a_whole_millisecond_a_second_before_the_earliest_time() {
+fn the_base_is_a_multiple_of_1001_seconds_and_one_second_before_the_earliest_time_at_least() {
     let mut log = log();
     let mut first = unit(TrackKind::Video, 5_000, true);
     first.decode_time = at(4_900);
@@ -158,8 +158,13 @@ fn the_base_is_a_whole_millisecond_a_second_before_the_earliest_time() {
     log.append(sound, SectionId(1));
     let renditions = [rendition(0)];
     let start = committed(&renditions, None).start(&log, &section(1, 0));
-    let (cursor, position) = (log.cursor_at(0), at(5_000));
-    assert_eq!(start, Some(Start { cursor, position, base: at(3_850), earliest: at(4_850) + Ticks(7) }));
+    let (cursor, position, earliest) = (log.cursor_at(0), at(5_000), at(4_850) + Ticks(7));
+    assert_eq!(start, Some(Start { cursor, position, base: at(0), earliest, first_audio: Some(earliest) }));
+    for (earliest, base) in
+        [(0, -1_001_000), (999, -1_001_000), (1_000, 0), (1_001_999, 0), (1_002_000, 1_001_000)]
+    {
+        assert_eq!(base_before(at(earliest)), at(base), "{earliest} ms");
+    }
 }
 
 proptest! {

@@ -12,7 +12,7 @@ use super::transcoder::Transcoder;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::hls::{AudioSample, Window, WindowSettings};
 use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
@@ -155,10 +155,16 @@ fn ladder() -> Arc<Ladder> {
         name: name.parse().expect("a name"),
         height,
         video_bitrate: Bitrate::kilobits(100),
+        fps: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
     };
     let renditions = vec![rendition("a", 36), rendition("b", 18)];
-    Arc::new(Ladder { renditions, audio: AudioOutput::Copy, latency: Latency::Normal })
+    Arc::new(Ladder {
+        renditions,
+        audio: AudioOutput::Copy,
+        latency: Latency::Normal,
+        deinterlace: Deinterlace::Off,
+    })
 }
 
 impl World {

@@ -1,11 +1,15 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::units::Bitrate;
+use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::ffmpeg::frame_rate::FrameRate;
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
 use crate::wire::message::{
     AttemptEnd, AttemptSpec, Capacity, Heartbeat, LeaseId, LeaseSpec, Load, NodeHello, OutputConfiguration,
@@ -94,15 +98,18 @@ fn video_output() -> impl Strategy<Value = VideoOutput> {
 fn attempt() -> impl Strategy<Value = AttemptSpec> {
     let rendition =
         (name(), any::<u32>(), any::<u64>(), video_output()).prop_map(|(name, height, bitrate, video)| {
-            Rendition { name, height, video_bitrate: Bitrate(bitrate), video }
+            let fps = FrameRate::new(height, 1001);
+            Rendition { name, height, video_bitrate: Bitrate(bitrate), fps, video }
         });
     let audio = prop_oneof![
         Just(AudioOutput::Copy),
         any::<u64>().prop_map(|bitrate| AudioOutput::Aac { bitrate: Bitrate(bitrate) }),
     ];
     let latency = prop_oneof![Just(Latency::Normal), Just(Latency::Low)];
-    let ladder = (prop::collection::vec(rendition, 0..4), audio, latency)
-        .prop_map(|(renditions, audio, latency)| Ladder { renditions, audio, latency });
+    let deinterlace = prop_oneof![Just(Deinterlace::Off), Just(Deinterlace::Frame), Just(Deinterlace::Field)];
+    let ladder = (prop::collection::vec(rendition, 0..4), audio, latency, deinterlace).prop_map(
+        |(renditions, audio, latency, deinterlace)| Ladder { renditions, audio, latency, deinterlace },
+    );
     (any::<u32>(), ladder, any::<bool>(), any::<bool>(), ticks()).prop_map(
         |(number, ladder, has_video, has_audio, base)| AttemptSpec {
             number,
@@ -110,8 +117,16 @@ fn attempt() -> impl Strategy<Value = AttemptSpec> {
             has_video,
             has_audio,
             base,
-            max_gop_access_units: number,
-            audio_first_sample: base.0,
+            frame_rate: FrameRate::new(number, 1000),
+            max_gop: Duration::from_millis(number.into()),
+            audio_start: AudioStart {
+                first_sample: base.0,
+                source: has_audio.then_some(SourceSamples {
+                    rate: number,
+                    first: base.0,
+                    access_unit: number,
+                }),
+            },
         },
     )
 }

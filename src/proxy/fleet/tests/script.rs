@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::base::units::Bitrate;
+use crate::ffmpeg::attempt::AudioStart;
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Output, Rendition, VideoOutput};
+use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 use crate::media::track::{VideoCodec, VideoConfiguration};
 use crate::wire::message::{
@@ -18,16 +19,23 @@ pub(in crate::proxy) fn attempt() -> AttemptSpec {
         name: "360p".parse().expect("test name"),
         height: 360,
         video_bitrate: Bitrate::kilobits(800),
+        fps: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
     };
     AttemptSpec {
         number: 3,
-        ladder: Ladder { renditions: vec![rendition], audio: AudioOutput::Copy, latency: Latency::Normal },
+        ladder: Ladder {
+            renditions: vec![rendition],
+            audio: AudioOutput::Copy,
+            latency: Latency::Normal,
+            deinterlace: Deinterlace::Off,
+        },
         has_video: true,
         has_audio: false,
         base: Ticks::ZERO,
-        max_gop_access_units: 300,
-        audio_first_sample: 0,
+        frame_rate: None,
+        max_gop: std::time::Duration::from_secs(10),
+        audio_start: AudioStart::default(),
     }
 }
 

@@ -1,0 +1,109 @@
+//! One attempt as a node runs it: FFmpeg with the project's own arguments, FLV in, the bytes of each pipe out.
+
+use std::collections::BTreeMap;
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use command_fds::CommandFdExt;
+use headgate::ffmpeg::args::{Encoder, Pipes, arguments, outputs};
+use headgate::ffmpeg::attempt::AttemptSpec;
+use headgate::ffmpeg::ladder::Output;
+use headgate::media::flv::{TagKind, file_header, tag_header, tag_trailer};
+use headgate::media::fmp4::read::{AccessUnit, Event, Reader};
+use headgate::media::fragment::Fragment;
+use headgate::media::fragmenter::{Fragmenter, Picture};
+use headgate::media::time::Ticks;
+
+use crate::harness::ffmpeg::Ffmpeg;
+use crate::harness::flv::Tag;
+use crate::harness::rtmp::VIDEO;
+
+/// A running attempt.
+pub struct Running {
+    pub child: Child,
+    readers: BTreeMap<Output, JoinHandle<Vec<u8>>>,
+}
+
+/// Starts FFmpeg for `spec`; each pipe is given to `read` on a thread of its own.
+pub fn start(ffmpeg: Ffmpeg, spec: &AttemptSpec, read: fn(PipeReader) -> Vec<u8>) -> Running {
+    let (mut progress, progress_end) = std::io::pipe().expect("descriptors are left");
+    let mut pipes = Pipes { progress: progress_end.as_raw_fd(), outputs: Vec::new() };
+    let (mut readers, mut ends) = (BTreeMap::new(), vec![progress_end.into()]);
+    for output in outputs(spec) {
+        let (ours, theirs) = std::io::pipe().expect("descriptors are left");
+        pipes.outputs.push((output, theirs.as_raw_fd()));
+        ends.push(theirs.into());
+        readers.insert(output, std::thread::spawn(move || read(ours)));
+    }
+    let mut command = Command::new(ffmpeg.path());
+    command.args(arguments(spec, Encoder::ALL, &pipes).expect("libx264 is known"));
+    command.preserved_fds(ends);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
+    // The ends that FFmpeg has are closed here with the command, or no pipe would ever end.
+    drop(command);
+    std::thread::spawn(move || progress.read_to_end(&mut Vec::new()));
+    Running { child: child.expect("it is installed"), readers }
+}
+
+/// Runs an attempt to its end.
+pub fn run(ffmpeg: Ffmpeg, spec: &AttemptSpec, input: &[u8]) -> BTreeMap<Output, Vec<u8>> {
+    let mut running = start(ffmpeg, spec, |mut pipe| {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    });
+    let mut stdin = running.child.stdin.take().expect("it was asked for");
+    stdin.write_all(input).expect("FFmpeg reads to the end");
+    drop(stdin);
+    let outputs =
+        running.readers.into_iter().map(|(output, reader)| (output, reader.join().expect("it reads")));
+    let outputs = outputs.collect();
+    let status = running.child.wait().expect("it is our child");
+    assert!(status.success(), "{ffmpeg:?}: {status}");
+    outputs
+}
+
+/// An FLV file of these tags, with a header that announces what `spec` says.
+pub fn flv<'a>(spec: &AttemptSpec, tags: impl IntoIterator<Item = (&'a Tag, i64)>) -> Vec<u8> {
+    let mut bytes = file_header(spec.has_video, spec.has_audio).to_vec();
+    for (tag, time_ms) in tags {
+        let kind = if tag.kind == VIDEO { TagKind::Video } else { TagKind::Audio };
+        let time_ms = u32::try_from(time_ms).expect("after the base");
+        bytes.extend(tag_header(kind, tag.body.len(), time_ms).expect("a short body"));
+        bytes.extend(&tag.body);
+        bytes.extend(tag_trailer(tag.body.len()));
+    }
+    bytes
+}
+
+/// The access units of a pipe, and their timescale.
+pub fn access_units(bytes: &[u8]) -> (Vec<AccessUnit>, u32) {
+    let mut reader = Reader::new();
+    reader.push(bytes);
+    let (mut units, mut timescale) = (Vec::new(), 1);
+    while let Some(event) = reader.next_event().expect("FFmpeg writes MP4") {
+        match event {
+            Event::Header(header) => timescale = header.timescale,
+            Event::AccessUnit(unit) => units.push(unit),
+        }
+    }
+    (units, timescale)
+}
+
+/// The fragments that a node would send, on the timeline.
+pub fn fragments(spec: &AttemptSpec, bytes: &[u8]) -> Vec<Fragment> {
+    let (units, timescale) = access_units(bytes);
+    let mut fragmenter = Fragmenter::new(0);
+    let mut fragments = Vec::new();
+    for unit in units {
+        let presentation_time = spec.base + Ticks::from_samples(unit.presentation_time, timescale);
+        let data = Bytes::copy_from_slice(&unit.data);
+        let picture = Picture { presentation_time, random_access: unit.random_access, data };
+        fragments.extend(fragmenter.push(picture).expect("small fragments"));
+    }
+    fragments.extend(fragmenter.finish());
+    fragments
+}
