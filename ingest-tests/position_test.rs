@@ -1,6 +1,12 @@
 //! What FFmpeg makes is a function of position: run from the beginning, or from anywhere later, with the project's own
 //! arguments, it gives the same pictures and the same samples at the same place.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test starts FFmpeg itself, and says what it measured"
+)]
+
 #[path = "position/attempt.rs"]
 mod attempt;
 mod harness;
@@ -16,8 +22,9 @@ use harness::ffmpeg::{Ffmpeg, run_ok_with, text};
 use harness::flv::{self, Tag};
 use headgate::base::units::Bitrate;
 use headgate::ffmpeg::attempt::{AttemptSpec, AudioStart, SourceSamples};
-use headgate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output};
+use headgate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use headgate::media::time::Ticks;
+use headgate::stream::commit::VideoCommit;
 use sound::{RATE, Sound, UNIT, compare};
 
 /// Where the sources begin, in seconds after FFmpeg's time zero: late, as they mostly do.
@@ -294,4 +301,45 @@ fn deinterlacing_keeps_each_picture_in_its_place() {
         check_pictures(&format!("progressive by {name}"), PROGRESSIVE, GOP_OF_25, None, deinterlace);
     }
     check_pictures("as they are", PROGRESSIVE, GOP_OF_25, None, Deinterlace::Off);
+}
+
+/// Expects decode times of neighbouring fragments of copied pictures not to overlap, and each presentation time as it came.
+#[track_caller]
+fn check_copied(name: &str, encoder: &str, readers: &[Ffmpeg]) {
+    let source = picture::Source::encode(PROGRESSIVE, encoder, BEGIN_S * 1000);
+    let rendition = Rendition { video: VideoOutput::Copy, ..picture::rendition(None, "") };
+    let spec = picture::spec(vec![rendition], Deinterlace::Off, None);
+    for &ffmpeg in readers.iter().filter(|ffmpeg| ffmpeg.is_installed()) {
+        let pipe = attempt::run(ffmpeg, &spec, &source.input(&spec, 0, source.units.len()));
+        let fragments = attempt::fragments(&spec, &pipe[&Output::Rendition(0)]);
+        let leading = fragments.iter().filter(|it| it.first_presentation < it.position).count();
+        println!("{ffmpeg:?} {name}: {leading} of {} fragments begin with leading pictures", fragments.len());
+        assert!(leading >= 2, "{ffmpeg:?} {name} has no open GOP");
+        let (mut commit, mut shown, mut decoded) = (VideoCommit::default(), Vec::new(), i64::MIN);
+        for fragment in &fragments {
+            let end = fragment.end.unwrap_or(fragment.last_presentation + Ticks(1));
+            assert!(commit.offer(fragment, end), "{ffmpeg:?} {name}: {:?}", fragment.position);
+            for unit in attempt::read_fragment(fragment) {
+                assert!(
+                    unit.decode_time >= decoded,
+                    "{ffmpeg:?} {name}: {} before {decoded}",
+                    unit.decode_time
+                );
+                decoded = unit.decode_time + i64::from(unit.duration.expect("the fragmenter writes it"));
+                shown.push(Ticks(unit.presentation_time));
+            }
+        }
+        assert_eq!(commit.duplicated(), 0, "{ffmpeg:?} {name}");
+        let expected: Vec<Ticks> = (0..source.units.len()).map(|index| source.shown(index)).collect();
+        assert_eq!(shown, expected, "{ffmpeg:?} {name}");
+    }
+}
+
+#[test]
+fn copied_open_gops_do_not_overlap() {
+    let x264 =
+        "-c:v libx264 -preset veryfast -bf 2 -g 25 -sc_threshold 0 -pix_fmt yuv420p -x264-params open-gop=1";
+    check_copied("x264", x264, &[Ffmpeg::Debian, Ffmpeg::Current]);
+    let x265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params keyint=27:min-keyint=27:bframes=3:open-gop=1:log-level=error";
+    check_copied("x265", x265, &[Ffmpeg::Current]);
 }

@@ -13,9 +13,13 @@ use headgate::ffmpeg::attempt::AttemptSpec;
 use headgate::ffmpeg::ladder::Output;
 use headgate::media::flv::{TagKind, file_header, tag_header, tag_trailer};
 use headgate::media::fmp4::read::{AccessUnit, Event, Reader};
+use headgate::media::fmp4::write::init_segment;
+use headgate::media::fmp4::{SampleEntry, TrackHeader};
 use headgate::media::fragment::Fragment;
 use headgate::media::fragmenter::{Fragmenter, Picture};
 use headgate::media::time::Ticks;
+use headgate::media::track::VideoCodec;
+use headgate::media::video::{RandomAccess, random_access, read_configuration};
 
 use crate::harness::ffmpeg::Ffmpeg;
 use crate::harness::flv::Tag;
@@ -79,29 +83,46 @@ pub fn flv<'a>(spec: &AttemptSpec, tags: impl IntoIterator<Item = (&'a Tag, i64)
     bytes
 }
 
-/// The access units of a pipe, and their timescale.
-pub fn access_units(bytes: &[u8]) -> (Vec<AccessUnit>, u32) {
+/// The access units of a pipe, and what it says of its track.
+pub fn access_units(bytes: &[u8]) -> (Vec<AccessUnit>, TrackHeader) {
     let mut reader = Reader::new();
     reader.push(bytes);
-    let (mut units, mut timescale) = (Vec::new(), 1);
+    let (mut units, mut header) = (Vec::new(), None);
     while let Some(event) = reader.next_event().expect("FFmpeg writes MP4") {
         match event {
-            Event::Header(header) => timescale = header.timescale,
+            Event::Header(found) => header = Some(found),
             Event::AccessUnit(unit) => units.push(unit),
         }
     }
-    (units, timescale)
+    (units, header.expect("FFmpeg writes a header"))
+}
+
+/// The access units of a fragment, as a player reads them.
+pub fn read_fragment(fragment: &Fragment) -> Vec<AccessUnit> {
+    let (codec, configuration) = (VideoCodec::H264, Bytes::from_static(&[1, 66, 0, 30, 0xff, 0xe0, 0]));
+    let entry = SampleEntry::Video { codec, width: 160, height: 90, pixel_aspect: None, configuration };
+    let init = init_segment(&entry).expect("a legal entry");
+    access_units(&[&init[..], &fragment.data].concat()).0
 }
 
 /// The fragments that a node would send, on the timeline.
 pub fn fragments(spec: &AttemptSpec, bytes: &[u8]) -> Vec<Fragment> {
-    let (units, timescale) = access_units(bytes);
+    let (units, header) = access_units(bytes);
+    let configuration = match &header.entry {
+        SampleEntry::Video { codec, configuration, .. } => read_configuration(*codec, configuration),
+        SampleEntry::Aac { .. } => panic!("pictures are wanted"),
+    };
+    let configuration = configuration.expect("FFmpeg writes a legal record");
     let mut fragmenter = Fragmenter::new(0);
     let mut fragments = Vec::new();
     for unit in units {
-        let presentation_time = spec.base + Ticks::from_samples(unit.presentation_time, timescale);
+        let presentation_time = spec.base + Ticks::from_samples(unit.presentation_time, header.timescale);
         let data = Bytes::copy_from_slice(&unit.data);
-        let picture = Picture { presentation_time, random_access: unit.random_access, data };
+        let random_access = match unit.random_access {
+            true => random_access(&configuration, &data),
+            false => RandomAccess::None,
+        };
+        let picture = Picture { presentation_time, random_access, data };
         fragments.extend(fragmenter.push(picture).expect("small fragments"));
     }
     fragments.extend(fragmenter.finish());

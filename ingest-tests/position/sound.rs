@@ -31,8 +31,8 @@ pub struct Sound {
 impl Sound {
     /// Decodes a pipe's bytes. `grid` is the position of any access unit that is on the stream's grid.
     pub fn decode(bytes: &[u8], grid: i64, folder: &Path) -> Self {
-        let (units, timescale) = access_units(bytes);
-        assert_eq!(i64::from(timescale), RATE);
+        let (units, header) = access_units(bytes);
+        assert_eq!(i64::from(header.timescale), RATE);
         let times: Vec<i64> = units.iter().map(|unit| unit.presentation_time).collect();
         let mut findings = Vec::new();
         for pair in times.windows(2).filter(|pair| pair[1] - pair[0] != UNIT) {

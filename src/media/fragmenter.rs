@@ -15,6 +15,7 @@ use super::fmp4::write::{self, Sample};
 use super::fragment::Fragment;
 use super::time::{TICKS_PER_SECOND, Ticks};
 use super::track::TrackKind;
+use super::video::RandomAccess;
 
 /// Most bytes of access units in a fragment: ten seconds at 25 Mbit/s.
 pub const MAX_FRAGMENT_BYTES: usize = 32 << 20;
@@ -39,8 +40,9 @@ pub enum Error {
 pub struct Picture {
     /// When it is shown, on the stream's timeline.
     pub presentation_time: Ticks,
-    /// Whether decoding can begin here.
-    pub random_access: bool,
+    /// Whether decoding can begin here. After anything but an IDR picture leading pictures may follow, which are shown
+    /// before it.
+    pub random_access: RandomAccess,
     /// The coded bytes.
     pub data: Bytes,
 }
@@ -67,18 +69,23 @@ impl Fragmenter {
     /// Takes the next access unit in coded order. At a random access point it gives what came before as a fragment.
     /// What comes before the first random access point is dropped and counted.
     pub fn push(&mut self, picture: Picture) -> Result<Option<Fragment>, Error> {
-        if self.pending.is_empty() && !picture.random_access {
+        if self.pending.is_empty() && picture.random_access == RandomAccess::None {
             self.dropped += 1;
             return Ok(None);
         }
-        let fragment = if picture.random_access { self.cut(Some(picture.presentation_time)) } else { None };
+        let position = picture.presentation_time;
+        let fragment = match picture.random_access {
+            RandomAccess::Idr => self.cut(End::Closed(position)),
+            RandomAccess::RecoveryPoint { .. } => self.cut(End::Open(position)),
+            RandomAccess::None => None,
+        };
         self.append(picture)?;
         Ok(fragment)
     }
 
     /// The last fragment, when the output has ended in order: `None` when nothing is held.
     pub fn finish(&mut self) -> Option<Fragment> {
-        self.cut(None)
+        self.cut(End::Unknown)
     }
 
     /// Access units that came before the first random access point.
@@ -100,7 +107,7 @@ impl Fragmenter {
         Ok(())
     }
 
-    fn cut(&mut self, end: Option<Ticks>) -> Option<Fragment> {
+    fn cut(&mut self, end: End) -> Option<Fragment> {
         let position = self.pending.first()?.presentation_time;
         let pictures = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
@@ -118,12 +125,32 @@ impl Fragmenter {
         Some(Fragment {
             rendition: self.rendition,
             position,
-            end,
+            end: end.position(),
             first_presentation,
             last_presentation,
             access_units,
             data,
         })
+    }
+}
+
+/// Where a fragment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At an IDR picture: nothing that comes later is shown before it.
+    Closed(Ticks),
+    /// At a random access point that leading pictures may follow: they are shown, and so decoded, before it.
+    Open(Ticks),
+    /// Nothing follows.
+    Unknown,
+}
+
+impl End {
+    fn position(self) -> Option<Ticks> {
+        match self {
+            Self::Closed(position) | Self::Open(position) => Some(position),
+            Self::Unknown => None,
+        }
     }
 }
 
@@ -140,23 +167,30 @@ struct Schedule {
 
 impl Schedule {
     /// Decode times are the presentation times, sorted. Those that repeat are moved on by a tick each, because two access
-    /// units may not be decoded at once (ISO/IEC 14496-12 §8.6.1.2). The last one lasts until `end`; without one as long
-    /// as the one before it.
-    fn new(pictures: &[Picture], end: Option<Ticks>) -> Self {
+    /// units may not be decoded at once (ISO/IEC 14496-12 §8.6.1.2). The last one lasts until a closed end, and without an
+    /// end as long as the one before it. Until an open end it lasts as the shortest does, because leading pictures follow
+    /// before, of which nothing is known yet: decode times of two fragments may not overlap, and may have a gap.
+    fn new(pictures: &[Picture], end: End) -> Self {
         let mut times: Vec<Ticks> = pictures.iter().map(|picture| picture.presentation_time).collect();
         times.sort_unstable();
         let first = times.first().copied().unwrap_or_default();
         let last = times.last().copied().unwrap_or_default();
         let mut durations = Vec::with_capacity(times.len());
         let mut decode_time = first;
-        for &next in times.iter().skip(1).chain(&end) {
+        for &next in times.iter().skip(1) {
             let duration = duration_until(next - decode_time);
             durations.push(duration);
             decode_time = decode_time + Ticks(duration.into());
         }
-        if end.is_none() {
-            durations.push(durations.last().copied().unwrap_or(duration_until(Ticks(ASSUMED_DURATION))));
-        }
+        let assumed = duration_until(Ticks(ASSUMED_DURATION));
+        durations.push(match end {
+            End::Closed(end) => duration_until(end - decode_time),
+            End::Open(end) => {
+                let shortest = durations.iter().min().copied().unwrap_or(assumed);
+                shortest.min(duration_until(end - decode_time))
+            }
+            End::Unknown => durations.last().copied().unwrap_or(assumed),
+        });
         Self { first, last, durations }
     }
 
@@ -172,7 +206,7 @@ impl Schedule {
                 Sample {
                     duration,
                     composition_offset: saturate(offset),
-                    random_access: picture.random_access,
+                    random_access: picture.random_access != RandomAccess::None,
                     data: picture.data,
                 }
             })

@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::base::reason::Reason;
 use crate::ffmpeg::attempt::AttemptSpec;
-use crate::ffmpeg::ladder::{AudioOutput, Output};
+use crate::ffmpeg::ladder::{AudioOutput, Output, VideoOutput};
 use crate::media::aac::{self, AacError};
 use crate::media::fmp4::read::{self, AccessUnit, Event, Reader};
 use crate::media::fmp4::{SampleEntry, TrackHeader, write};
 use crate::media::fragmenter::{self, Fragmenter, Picture};
 use crate::media::time::Ticks;
 use crate::media::track::VideoConfiguration;
-use crate::media::video::{self, VideoError};
+use crate::media::video::{self, RandomAccess, VideoError};
 use crate::wire::message::{AudioUnit, LeaseOutput, OutputConfiguration, OutputInit, Progress};
 
 #[cfg(test)]
@@ -79,6 +79,10 @@ pub(super) struct OutputReader {
     output: Output,
     /// FFmpeg's time zero on the stream's timeline.
     base: Ticks,
+    /// Of copied pictures: how they are read.
+    copied: Option<VideoConfiguration>,
+    /// Whether pictures are copied.
+    copies: bool,
     /// Encoded audio before this sample is warm-up.
     first_sample: Option<i64>,
     timescale: u32,
@@ -97,9 +101,13 @@ impl OutputReader {
             Output::Rendition(index) => (index, None),
             Output::Audio => (0, encoded.then_some(attempt.audio_start.first_sample)),
         };
+        let wanted = attempt.ladder.renditions.get(usize::from(rendition));
+        let copies = wanted.is_some_and(|rendition| rendition.video == VideoOutput::Copy);
         Self {
             output,
             base: attempt.base,
+            copied: None,
+            copies,
             first_sample,
             timescale: 1,
             reader: Reader::new(),
@@ -145,7 +153,9 @@ impl OutputReader {
                 // The size is the sample entry's: the record of VP9 has none.
                 let (width, height) = (u32::from(*width), u32::from(*height));
                 let read = video::read_configuration(*codec, configuration)?;
-                OutputConfiguration::Video(VideoConfiguration { width, height, ..read })
+                let configuration = VideoConfiguration { width, height, ..read };
+                self.copied = self.copies.then(|| configuration.clone());
+                OutputConfiguration::Video(configuration)
             }
             (SampleEntry::Aac { configuration, .. }, Output::Audio) => {
                 OutputConfiguration::Audio(aac::read_configuration(configuration)?)
@@ -164,8 +174,8 @@ impl OutputReader {
         let presentation_time = self.base + Ticks::from_samples(unit.presentation_time, self.timescale);
         match self.output {
             Output::Rendition(_) => {
-                let picture =
-                    Picture { presentation_time, random_access: unit.random_access, data: unit.data };
+                let random_access = self.random_access(&unit);
+                let picture = Picture { presentation_time, random_access, data: unit.data };
                 let fragment = self.fragmenter.push(picture)?;
                 self.ready.extend(fragment.map(LeaseOutput::Fragment));
             }
@@ -178,6 +188,22 @@ impl OutputReader {
         }
         self.tell_progress(presentation_time, now);
         Ok(())
+    }
+
+    /// What kind of random access point a picture is. FFmpeg only says that it is one; of pictures that it made itself it is
+    /// an IDR picture, of copied ones they tell it themselves. One that is flagged and does not tell it is taken for an open
+    /// GOP's, after which nothing is certain.
+    fn random_access(&self, unit: &AccessUnit) -> RandomAccess {
+        if !unit.random_access {
+            return RandomAccess::None;
+        }
+        let Some(configuration) = &self.copied else { return RandomAccess::Idr };
+        match video::random_access(configuration, &unit.data) {
+            RandomAccess::Idr => RandomAccess::Idr,
+            RandomAccess::RecoveryPoint { .. } | RandomAccess::None => {
+                RandomAccess::RecoveryPoint { recovery_frame_count: 0 }
+            }
+        }
     }
 
     /// Whether encoded audio at `time` comes before the first sample that is wanted: the encoder's delay. A timescale other

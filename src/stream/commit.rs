@@ -206,11 +206,17 @@ impl Ledger {
         }
     }
 
-    /// `access_units` were committed for `position..end` by an attempt whose input began at `input_start`.
-    pub fn settle(&mut self, position: Ticks, end: Ticks, access_units: u32, input_start: Ticks) {
-        self.lost += self.take_before(input_start.min(position - TOLERANCE));
-        let before = self.take_before(position - TOLERANCE);
-        let missing = self.take_before(end - TOLERANCE).saturating_sub(u64::from(access_units));
+    /// `fragment` was committed, which ends at `end`, of an attempt whose input began at `input_start`.
+    ///
+    /// What counts is which pictures are in it, not from where to where it goes: leading pictures of an open GOP are shown
+    /// before its position and before the end of the fragment before. What is shown after its last picture is left to the
+    /// next fragment.
+    pub fn settle(&mut self, fragment: &Fragment, end: Ticks, input_start: Ticks) {
+        let first = fragment.position.min(fragment.first_presentation) - TOLERANCE;
+        let last = (fragment.last_presentation + TOLERANCE).min(end - TOLERANCE);
+        self.lost += self.take_before(input_start.min(first));
+        let before = self.take_before(first);
+        let missing = self.take_before(last).saturating_sub(u64::from(fragment.access_units));
         if !self.resampled {
             self.undecodable += before + missing;
         }

@@ -364,7 +364,7 @@ impl Delivery {
             return Ok(());
         }
         commit_init(&mut self.inits, init, &mut self.commands);
-        self.ledgers[index].settle(fragment.position, end, fragment.access_units, attempt.input_start);
+        self.ledgers[index].settle(&fragment, end, attempt.input_start);
         self.commands.push_back(Command::Commit(Commit::Fragment { fragment, end }));
         if let Some(until) = self.silence(section) {
             self.commands.push_back(Command::Commit(Commit::AudioSilent { until }));

@@ -16,7 +16,7 @@ const FRAME: i64 = 3000;
 fn picture(time: i64, random_access: bool) -> Picture {
     Picture {
         presentation_time: Ticks(time),
-        random_access,
+        random_access: if random_access { RandomAccess::Idr } else { RandomAccess::None },
         data: Bytes::copy_from_slice(&time.to_be_bytes()),
     }
 }
@@ -113,6 +113,37 @@ fn leading_pictures_of_an_open_gop_come_before_the_position() {
 }
 
 #[test]
+fn leading_pictures_are_not_decoded_before_the_fragment_before_has_ended() {
+    // I0 P3 B1 B2, then an open GOP: I6 with the leading B4 and B5, then I9, whose leading pictures come late.
+    let coded = [(0, true), (3, false), (1, false), (2, false), (6, true), (4, false), (5, false), (9, true)];
+    let mut fragmenter = Fragmenter::new(0);
+    let open = |&(number, random_access): &(i64, bool)| {
+        let picture = picture(NOW + number * FRAME, random_access);
+        match random_access {
+            true => {
+                Picture { random_access: RandomAccess::RecoveryPoint { recovery_frame_count: 0 }, ..picture }
+            }
+            false => picture,
+        }
+    };
+    let mut fragments: Vec<Fragment> =
+        coded.iter().filter_map(|unit| fragmenter.push(open(unit)).unwrap()).collect();
+    fragments.extend(fragmenter.finish());
+    check_schedule(&fragments[0], NOW, &[0, 1, 2, 3], &[1, 1, 1, 1]);
+    check_schedule(&fragments[1], NOW, &[4, 5, 6], &[1, 1, 1]);
+    assert_eq!(
+        (fragments[0].end, fragments[1].position),
+        (Some(Ticks(NOW + 6 * FRAME)), Ticks(NOW + 6 * FRAME))
+    );
+    check_schedule(&fragments[2], NOW, &[9], &[1]);
+
+    let mut alone = Fragmenter::new(0);
+    assert_eq!(alone.push(open(&(0, true))), Ok(None));
+    let fragment = alone.push(open(&(20, true))).unwrap().unwrap();
+    check_schedule(&fragment, NOW, &[0], &[1]);
+}
+
+#[test]
 fn what_comes_before_the_first_random_access_point_is_dropped_and_counted() {
     let mut fragmenter = Fragmenter::new(0);
     for (time, random_access) in [(0, false), (1, false), (2, true), (3, false)] {
@@ -145,7 +176,7 @@ fn access_units_are_bounded_in_number_and_bytes() {
 
     let mut fragmenter = Fragmenter::new(0);
     let data = Bytes::from(vec![0; MAX_FRAGMENT_BYTES / 2]);
-    let half = |random_access| Picture { presentation_time: Ticks(0), random_access, data: data.clone() };
+    let half = |random_access| Picture { data: data.clone(), ..picture(0, random_access) };
     assert_eq!(fragmenter.push(half(true)), Ok(None));
     assert_eq!(fragmenter.push(half(false)), Ok(None));
     let bytes = MAX_FRAGMENT_BYTES + 8;

@@ -101,19 +101,46 @@ fn a_new_rate_keeps_the_time_of_the_end() {
     assert!((commit.end().expect("was set") - Ticks(1920)).abs() <= Ticks(2));
 }
 
+/// Settles a fragment from `from` to `to`, in milliseconds, with pictures every 10 ms, `access_units` of which came out.
+fn settle(ledger: &mut Ledger, (from, to): (i64, i64), access_units: u32, input_start: i64) {
+    let (fragment, end) = fragment(from, to, access_units);
+    let last_presentation = Ticks::from_millis(to - 10);
+    ledger.settle(&Fragment { last_presentation, ..fragment }, end, Ticks::from_millis(input_start));
+}
+
 #[test]
 fn what_never_came_out_is_lost_or_undecodable() {
     let mut ledger = Ledger::default();
     (0..10).for_each(|at| ledger.accept(Ticks::from_millis(at * 10)));
     let at = Ticks::from_millis;
-    ledger.settle(at(0), at(20), 2, at(0));
+    settle(&mut ledger, (0, 20), 2, 0);
     assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (0, 0, 8));
-    ledger.settle(at(20), at(50), 2, at(0));
+    settle(&mut ledger, (20, 50), 2, 0);
     assert_eq!((ledger.lost(), ledger.undecodable()), (0, 1), "one of three gave no picture");
-    ledger.settle(at(80), at(90), 1, at(70));
+    settle(&mut ledger, (80, 90), 1, 70);
     assert_eq!((ledger.lost(), ledger.undecodable()), (2, 2), "two before the input began, one within it");
     ledger.give_up(at(1000));
     assert_eq!((ledger.lost(), ledger.pending(), ledger.accepted()), (3, 0, 10));
+}
+
+#[test]
+fn leading_pictures_are_settled_with_the_fragment_that_has_them() {
+    let at = Ticks::from_millis;
+    let mut ledger = Ledger::default();
+    let mut commit = VideoCommit::default();
+    (0..12).for_each(|number| ledger.accept(at(number * 10)));
+    // The second random access point, at 60 ms, has two leading pictures; the third, at 110 ms, has none.
+    for (position, first, last, end, units) in
+        [(0, 0, 30, 60, 4), (60, 40, 100, 110, 7), (110, 110, 110, 120, 1)]
+    {
+        let (fragment, end) = fragment(position, end, units);
+        let (first_presentation, last_presentation) = (at(first), at(last));
+        let fragment = Fragment { first_presentation, last_presentation, ..fragment };
+        assert!(commit.offer(&fragment, end));
+        ledger.settle(&fragment, end, at(0));
+        assert_eq!((ledger.lost(), ledger.undecodable(), commit.duplicated()), (0, 0, 0), "at {position} ms");
+    }
+    assert_eq!(ledger.pending(), 0);
 }
 
 #[test]
@@ -121,9 +148,9 @@ fn pictures_that_a_frame_rate_leaves_out_are_not_undecodable() {
     let at = Ticks::from_millis;
     let mut ledger = Ledger::resampled();
     (0..10).for_each(|number| ledger.accept(at(number * 10)));
-    ledger.settle(at(5), at(50), 2, at(0));
+    settle(&mut ledger, (5, 50), 2, 0);
     assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (0, 0, 5));
-    ledger.settle(at(80), at(90), 9, at(70));
+    settle(&mut ledger, (80, 90), 9, 70);
     assert_eq!((ledger.lost(), ledger.undecodable(), ledger.pending()), (2, 0, 1), "lost is lost");
     ledger.settle_section(at(100));
     assert_eq!((ledger.undecodable(), ledger.pending()), (1, 0), "nothing came out of all the input");
@@ -167,7 +194,8 @@ proptest! {
                 prop_assert!(end.is_none_or(|end| fragment.position >= end));
                 end = Some(to);
                 frames += u64::from(units);
-                ledger.settle(fragment.position, to, units, Ticks::ZERO);
+                let last_presentation = to - Ticks::from_millis(10);
+                ledger.settle(&Fragment { last_presentation, ..fragment }, to, Ticks::ZERO);
             }
         }
         prop_assert_eq!(commit.duplicated(), 0);
