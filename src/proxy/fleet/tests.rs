@@ -15,7 +15,7 @@ use crate::ffmpeg::ladder::Output;
 use crate::placement::place::NodeState;
 use crate::wire::message::{
     AttemptEnd, CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseSpec, NodeMessage, ProxyMessage,
-    VERSION_HEADER,
+    VERSION_HEADER, WIRE_VERSION,
 };
 
 pub(in crate::proxy) const TOKEN: &str = "hunter2";
@@ -295,10 +295,10 @@ async fn strangers_are_turned_away_with_a_status_and_a_text() {
     check_answer("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 400 ").await;
     check_answer("\x16\x03\x01 a TLS hello, or anything else\r\n\r\n", "HTTP/1.1 400 ").await;
     let proxy = Proxy::start().await;
-    let other = sound.replace(&format!("{VERSION_HEADER}: 2"), &format!("{VERSION_HEADER}: 7"));
+    let other = sound.replace(&format!("{VERSION_HEADER}: {WIRE_VERSION}"), &format!("{VERSION_HEADER}: 7"));
     let answer = respond(proxy.address, &other).await;
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert!(answer.contains("version 7 of the fleet protocol and the proxy version 2"), "{answer}");
+    assert!(answer.contains("version 7 of the fleet protocol and the proxy version"), "{answer}");
 }
 
 #[tokio::test]
