@@ -4,6 +4,8 @@
 //! A record need not say the size of the pictures: VP9's never does, and AV1's does only if a sequence header is in it. Then
 //! width and height are 0 until a random access point tells them ([`refined`]).
 
+use bytes::{Bytes, BytesMut};
+
 use super::av1::{self, Av1Error};
 use super::h264::{self, H264Error};
 use super::hevc::{self, HevcError};
@@ -16,6 +18,9 @@ pub const MAX_SIDE: u32 = 16_888;
 /// A clock that ticks faster than this is not a frame rate: senders of variable frame rate write their time base instead, which
 /// makes 1000 or 90000.
 const MAX_FRAME_RATE: f64 = 480.0;
+/// The longest intra refresh that is waited for, in frames: 10 s at 25 a second, and 8.5 s at 30. x264 and hardware encoders
+/// refresh within 1 to 5 s; H.264 would allow 65,535 frames.
+pub const MAX_RECOVERY_FRAMES: u32 = 256;
 
 /// Whether decoding can begin at an access unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,13 +28,31 @@ pub enum RandomAccess {
     /// At an IDR picture, or what is the same in other codecs: what comes after refers to nothing before.
     Idr,
     /// At an open GOP's I picture or the start of an intra refresh. Pictures that follow in decoding order but are shown
-    /// before it may be lost.
+    /// before it may be lost, and those of a refresh are damaged until it is complete.
     RecoveryPoint {
-        /// Frames from here on until pictures are right; 0 for an open GOP. HEVC counts steps of its picture order.
+        /// Frames from here on until pictures are right; 0 for an open GOP.
         recovery_frame_count: u32,
     },
     /// Not here, or there is no picture at all.
     None,
+}
+
+impl RandomAccess {
+    /// Whether a GOP begins here.
+    ///
+    /// One does at the start of an intra refresh, too, up to [`MAX_RECOVERY_FRAMES`] long: an encoder begins the next refresh
+    /// when the last is complete, so a decoder that begins here is whole where the next GOP begins, and one GOP of warm-up is
+    /// enough. Where a stream itself begins so (its IDR picture was before), its first pictures are decoded and not shown:
+    /// FFmpeg hides them until the refresh is complete, and they count as undecodable. Waiting for an IDR picture would be
+    /// in vain, as such encoders send one at their start only.
+    #[must_use]
+    pub fn begins_gop(self) -> bool {
+        match self {
+            Self::Idr => true,
+            Self::RecoveryPoint { recovery_frame_count } => recovery_frame_count <= MAX_RECOVERY_FRAMES,
+            Self::None => false,
+        }
+    }
 }
 
 /// What is wrong with a video configuration record.
@@ -76,6 +99,25 @@ pub fn random_access(configuration: &VideoConfiguration, data: &[u8]) -> RandomA
     };
     let sized = configuration.width > 0 || refined(configuration, data).is_some();
     if sized { found } else { RandomAccess::None }
+}
+
+/// A picture as an attempt reads it that has read others before: at the start of an intra refresh it says that all is whole
+/// ([`h264::mark`]). `None` where it goes as it is.
+#[must_use]
+pub fn marked(configuration: &VideoConfiguration, data: &[u8]) -> Option<BytesMut> {
+    match configuration.codec {
+        VideoCodec::H264 => h264::mark(data, configuration.nal_length_bytes),
+        VideoCodec::Hevc | VideoCodec::Av1 | VideoCodec::Vp9 => None,
+    }
+}
+
+/// A copied picture as its encoder made it, without what [`marked`] adds.
+#[must_use]
+pub fn unmarked(configuration: &VideoConfiguration, data: Bytes) -> Bytes {
+    match configuration.codec {
+        VideoCodec::H264 => h264::unmark(data, configuration.nal_length_bytes),
+        VideoCodec::Hevc | VideoCodec::Av1 | VideoCodec::Vp9 => data,
+    }
 }
 
 /// The configuration with what a random access point says that the record did not, or says otherwise: the pictures' size,
@@ -138,6 +180,34 @@ mod tests {
         assert_eq!(random_access(&unknown, AV1_KEY), RandomAccess::None);
         let known = configuration(VideoCodec::Av1, &[&[0x81, 0, 0x0C, 0], AV1_SEQUENCE].concat());
         assert_eq!(random_access(&known, AV1_KEY), RandomAccess::Idr);
+    }
+
+    #[test]
+    fn a_gop_begins_at_any_refresh_that_is_not_too_long() {
+        let at = |recovery_frame_count| RandomAccess::RecoveryPoint { recovery_frame_count };
+        let expected = [
+            (RandomAccess::Idr, true),
+            (at(0), true),
+            (at(20), true),
+            (at(MAX_RECOVERY_FRAMES), true),
+            (at(MAX_RECOVERY_FRAMES + 1), false),
+            (RandomAccess::None, false),
+        ];
+        expected
+            .into_iter()
+            .for_each(|(access, begins)| assert_eq!(access.begins_gop(), begins, "{access:?}"));
+    }
+
+    #[test]
+    fn only_h264_is_marked() {
+        let refresh = [0, 0, 0, 6, 6, 6, 2, 0x2C, 0x40, 0x80, 0, 0, 0, 2, 0x41, 0x9A];
+        let any = configuration(VideoCodec::Vp9, &[0, 11, 0x82, 2, 2, 2, 0, 0]);
+        for codec in CODECS {
+            let known = VideoConfiguration { codec, nal_length_bytes: 4, ..any.clone() };
+            let marked = marked(&known, &refresh).map(BytesMut::freeze);
+            assert_eq!(marked.is_some(), codec == VideoCodec::H264);
+            assert_eq!(unmarked(&known, marked.unwrap_or_default()).is_empty(), codec != VideoCodec::H264);
+        }
     }
 
     #[test]

@@ -175,7 +175,11 @@ impl OutputReader {
         match self.output {
             Output::Rendition(_) => {
                 let random_access = self.random_access(&unit);
-                let picture = Picture { presentation_time, random_access, data: unit.data };
+                let data = match &self.copied {
+                    Some(copied) => video::unmarked(copied, unit.data),
+                    None => unit.data,
+                };
+                let picture = Picture { presentation_time, random_access, data };
                 let fragment = self.fragmenter.push(picture)?;
                 self.ready.extend(fragment.map(LeaseOutput::Fragment));
             }

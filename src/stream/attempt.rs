@@ -7,6 +7,7 @@ use crate::base::names::Name;
 use crate::ffmpeg::ladder::Output;
 use crate::media::gop::{Cursor, GopLog, Read, SectionId};
 use crate::media::time::Ticks;
+use crate::media::track::TrackKind;
 use crate::wire::message::{LeaseInput, OutputInit};
 
 use super::command::Command;
@@ -51,6 +52,8 @@ pub struct Attempt {
     /// When it was last heard of.
     pub last_heard: Instant,
     cursor: Cursor,
+    /// Whether it has read a picture.
+    begun: bool,
     /// Sizes of the inputs on their way, oldest first.
     sizes: VecDeque<usize>,
     in_flight_bytes: usize,
@@ -79,6 +82,7 @@ impl Attempt {
             input_start: start.position,
             last_heard: now,
             cursor: start.cursor,
+            begun: false,
             in_flight_bytes: 0,
             sizes: VecDeque::new(),
             inits: BTreeMap::new(),
@@ -119,7 +123,10 @@ impl Attempt {
         while self.stage == Stage::Attached && self.has_room() {
             match log.read(&mut self.cursor) {
                 Read::Unit(unit) => {
-                    if let Some(media) = Section::tag(unit, self.base) {
+                    let is_first =
+                        unit.track == TrackKind::Video && !std::mem::replace(&mut self.begun, true);
+                    let unit = if is_first { unit.clone() } else { section.warm(unit) };
+                    if let Some(media) = Section::tag(&unit, self.base) {
                         self.send(LeaseInput::Media(media), commands);
                     }
                 }

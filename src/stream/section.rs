@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use crate::ffmpeg::capability::Carriage;
 use crate::media::access_unit::AccessUnit;
-use crate::media::flv::{self, TagKind};
+use crate::media::flv::{self, TagKind, VideoBody};
 use crate::media::gop::SectionId;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, TrackKind, Tracks, VideoConfiguration};
+use crate::media::video;
 use crate::wire::message::Media;
 
 /// What FFmpeg must read before any media: kept beside the GOP log and sent first on every attach.
@@ -88,6 +89,20 @@ impl Section {
             out.extend(payload.and_then(|payload| Media::tag(kind, 0, payload.clone()).ok()));
         }
         out
+    }
+
+    /// An access unit as it goes to an attempt that has read a GOP before it: there the start of an intra refresh is whole.
+    #[must_use]
+    pub fn warm(&self, unit: &AccessUnit) -> AccessUnit {
+        let mut unit = unit.clone();
+        let is_start = unit.track == TrackKind::Video && unit.random_access;
+        if is_start && let Ok(VideoBody::AccessUnit { data, .. }) = flv::read_video(&unit.payload) {
+            let head = unit.payload.len() - data.len();
+            if let Some(marked) = self.video.as_ref().and_then(|video| video::marked(video, data)) {
+                unit.payload = [&unit.payload[..head], &marked].concat().into();
+            }
+        }
+        unit
     }
 
     /// An access unit as an FLV tag with its time relative to `base`, to the nearest millisecond; one before it is put at zero. `None` for one that is
@@ -175,6 +190,32 @@ mod tests {
         assert_eq!(payload.as_ptr(), picture.payload.as_ptr(), "not copied");
         let sound = tag(&unit(TrackKind::Audio, 1_050, false), at(1_000));
         check(&[sound], &[b"\x08\0\0\x07\0\0\x32\0\0\0\0", b"payload", b"\0\0\0\x12"]);
+    }
+
+    #[test]
+    fn only_the_start_of_a_refresh_goes_otherwise_than_it_came() {
+        let section = small(true);
+        let body = |nals: &[u8]| Bytes::from([&b"\x17\x01\0\0\0"[..], nals].concat());
+        let picture = |track, random_access, payload| AccessUnit { payload, ..unit(track, 0, random_access) };
+        let refresh = body(b"\0\0\0\x06\x06\x06\x02\x2c\x40\x80\0\0\0\x02\x41\x9a");
+        let warm = |unit: &AccessUnit| section.warm(unit).payload;
+        let start = picture(TrackKind::Video, true, refresh.clone());
+        let marked = warm(&start);
+        assert!(marked.starts_with(&refresh[..15]) && marked.ends_with(&refresh[15..]));
+        assert!(marked.windows(16).any(|bytes| bytes == b"headgate-refresh"));
+        assert_eq!(
+            AccessUnit { payload: refresh.clone(), ..section.warm(&start) },
+            start,
+            "nothing but bytes"
+        );
+        for same in [
+            picture(TrackKind::Video, true, body(b"\0\0\0\x02\x65\x88")),
+            picture(TrackKind::Video, false, refresh.clone()),
+            picture(TrackKind::Audio, true, refresh),
+            picture(TrackKind::Video, true, Bytes::new()),
+        ] {
+            assert_eq!(warm(&same).as_ptr(), same.payload.as_ptr(), "not copied");
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod configuration;
 mod parameter_set;
 mod random_access;
+mod refresh;
 
 pub use configuration::{H264Error, read_configuration};
 pub use random_access::{contains_slice, random_access};
+pub use refresh::{mark, unmark};
 
 /// `nal_unit_type` (ISO/IEC 14496-10 table 7-1), as far as it matters here.
 mod nal_type {

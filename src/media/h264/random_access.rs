@@ -28,6 +28,7 @@ pub fn random_access(access_unit: &[u8], nal_length_bytes: u8) -> RandomAccess {
             Some(SLICE..=SLICE_PARTITION_C) => return found,
             Some(SEI) => {
                 if let Some(recovery_frame_count) = recovery_frame_count(nal) {
+                    // The last one counts, as for FFmpeg.
                     found = RandomAccess::RecoveryPoint { recovery_frame_count };
                 }
             }

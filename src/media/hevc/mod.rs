@@ -1,7 +1,7 @@
 //! HEVC: what a track's configuration says, and where its decoding can begin.
 //!
 //! Nothing is decoded, and of multi-layer streams only the base layer is looked at. The standards are ISO/IEC 23008-2 (HEVC: NAL
-//! units, parameter sets, SEI) and ISO/IEC 14496-15 §8 (how FLV and MP4 carry them).
+//! units, parameter sets) and ISO/IEC 14496-15 §8 (how FLV and MP4 carry them).
 
 mod configuration;
 mod parameter_set;
@@ -22,12 +22,7 @@ mod nal_type {
     pub(super) const CRA: u8 = 21;
     /// Sequence parameter set.
     pub(super) const SPS: u8 = 33;
-    /// Supplemental enhancement information before the slices.
-    pub(super) const PREFIX_SEI: u8 = 39;
 }
-
-/// Bytes of a NAL unit's header (ISO/IEC 23008-2 §7.3.1.2).
-const NAL_HEADER_BYTES: usize = 2;
 
 /// The type in a NAL unit's header; `None` for a unit that is cut, or of another layer than the base layer, which a decoder
 /// of this one ignores (§7.4.2.2, `nuh_layer_id`).

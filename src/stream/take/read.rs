@@ -11,7 +11,7 @@ use crate::media::audio;
 use crate::media::flv::{self, AudioBody, Tag, TrackBody, Tracks, VideoBody};
 use crate::media::time::Ticks;
 use crate::media::track::{AudioCodec, AudioConfiguration, TrackKind, VideoCodec, VideoConfiguration};
-use crate::media::video::{self, RandomAccess};
+use crate::media::video;
 
 /// What came of one track, in one message.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +121,7 @@ impl Take {
         if !COMPOSITION_OFFSETS_MS.contains(&composition_offset_ms) {
             return None;
         }
-        let random_access = match video::random_access(video, data) {
-            RandomAccess::Idr | RandomAccess::RecoveryPoint { recovery_frame_count: 0 } => true,
-            RandomAccess::RecoveryPoint { .. } | RandomAccess::None => false,
-        };
+        let random_access = video::random_access(video, data).begins_gop();
         // Some codecs say their size at random access points only, and may change it there.
         if let Some(refined) = random_access.then(|| video::refined(video, data)).flatten() {
             let known = video.width > 0;

@@ -394,7 +394,12 @@ fn nal_units_say_where_decoding_can_begin_not_the_flag() {
     // An SEI with a recovery point after 0 or 1 frames, then a slice: an open GOP, and an intra refresh.
     let open_gop = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\xc4\0\0\0\x02\x41p");
     let refresh = video_body(b"\x27\x01\0\0\0\0\0\0\x04\x06\x06\x01\x51\0\0\0\x02\x41p");
-    check(&[(video_tag(0, 0), ""), (audio_tag(0), ""), (flagged, "-"), (refresh, "-"), (open_gop, "S0+ K0")]);
+    // A refresh of 513 frames, longer than any that is waited for.
+    let long = video_body(b"\x27\x01\0\0\0\0\0\0\x06\x06\x06\x03\0\x40\x48\0\0\0\x02\x41p");
+    for start in [open_gop, refresh] {
+        let begin = [(video_tag(0, 0), ""), (audio_tag(0), ""), (flagged.clone(), "-"), (long.clone(), "-")];
+        check(&[&begin[..], &[(start, "S0+ K0")]].concat());
+    }
 }
 
 #[test]
