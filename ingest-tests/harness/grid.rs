@@ -5,8 +5,9 @@ use super::judge::Item;
 
 /// Times are in ticks of 90 kHz: one off, in microseconds, by rounding.
 const TICK_US: i64 = 12;
-/// How far the places of a whole stream may be from each other's by rounding, in microseconds.
-const ROUNDED_US: i64 = 3 * TICK_US;
+/// How far times may be rounded, in microseconds: RTMP carries milliseconds, so a picture that is just half a step off a place
+/// may be shown at either.
+const ROUNDED_US: i64 = 1_000 + 3 * TICK_US;
 
 /// What is wrong with pictures at `rate / per` a second.
 pub fn judge(source: &[Item], found: &[Item], (rate, per): (i64, i64)) -> Vec<String> {

@@ -34,6 +34,8 @@ pub struct Delivery {
     pub discontinuities: usize,
     /// How far sound may begin beside the picture, at first and after a discontinuity, in microseconds.
     pub uneven_us: i64,
+    /// How far pictures of one rendition may be cut beside those of another, in microseconds: a picture of a frame-rate filter.
+    pub cut_us: i64,
     /// Segments that may be missing, if they are listed as such.
     pub gaps: Gaps,
 }
@@ -106,6 +108,7 @@ impl Recording {
             audios: 1,
             discontinuities: 0,
             uneven_us,
+            cut_us: VIDEO_TOLERANCE_US,
             gaps,
         })
     }
@@ -131,7 +134,7 @@ impl Recording {
                 findings.push(format!("{}: {count} discontinuities, not {wanted}", track.url));
             }
         }
-        findings.extend(self.compare_numbering(expected.uneven_us));
+        findings.extend(self.compare_numbering(&expected));
         findings
     }
 
@@ -156,7 +159,7 @@ impl Recording {
     }
 
     /// Segments of one number must be the same piece of the timeline in every track.
-    fn compare_numbering(&self, uneven_us: i64) -> Vec<String> {
+    fn compare_numbering(&self, expected: &Delivery) -> Vec<String> {
         let any = self.of(Kind::Video).chain(&self.tracks).next();
         let Some(first) = any else { return vec!["no media playlist".to_owned()] };
         let mut findings = Vec::new();
@@ -175,9 +178,9 @@ impl Recording {
                 |at: &u64| track.segments.keys().next() == Some(at) || track.discontinuities.contains(at);
             for (sequence, segment) in &track.segments {
                 let tolerance = match (track.kind == first.kind, begins(sequence)) {
-                    (true, _) => VIDEO_TOLERANCE_US,
-                    (false, true) => uneven_us.max(AUDIO_TOLERANCE_US),
-                    (false, false) => AUDIO_TOLERANCE_US,
+                    (true, _) => VIDEO_TOLERANCE_US.max(expected.cut_us),
+                    (false, true) => expected.uneven_us.max(AUDIO_TOLERANCE_US + expected.cut_us),
+                    (false, false) => AUDIO_TOLERANCE_US + expected.cut_us,
                 };
                 let other = first.segments.get(sequence).and_then(|other| other.date_us);
                 if let (Some(date), Some(other)) = (segment.date_us, other)

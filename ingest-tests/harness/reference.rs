@@ -82,7 +82,11 @@ impl Reference {
         let audios = usize::from(self.sound.is_some());
         let gaps = if self.loss == Loss::Counted { Gaps::Anywhere } else { self.gaps };
         let (discontinuities, uneven_us) = (self.discontinuities, self.uneven_us);
-        let delivery = Delivery { videos, audios, discontinuities, uneven_us, gaps };
+        let cut_us = match self.pictures {
+            Pictures::Grid(rate, per) => 1_000_000 * per / rate,
+            Pictures::Each | Pictures::None => 0,
+        };
+        let delivery = Delivery { videos, audios, discontinuities, uneven_us, cut_us, gaps };
         let findings = recording.judge_delivery_of(delivery);
         let mut verdict = Verdict { findings, frames: usize::MAX, ..Verdict::default() };
         let mut lates = vec![None; self.takes.len()];

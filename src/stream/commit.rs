@@ -24,9 +24,20 @@ pub struct VideoCommit {
     fragments: u64,
     bytes: u64,
     duplicated: u64,
+    /// How far before its section a rendition's first fragment may begin: a frame-rate filter puts the first picture on the
+    /// nearest place of its grid, half a picture earlier at most.
+    lead: Ticks,
+    /// The same, until the section's first fragment is committed.
+    lead_left: Ticks,
 }
 
 impl VideoCommit {
+    /// Nothing is committed yet; a section's first fragment may begin `lead` before it.
+    #[must_use]
+    pub fn leading(lead: Ticks) -> Self {
+        Self { lead, ..Self::default() }
+    }
+
     /// Where the committed output ends; `None` before the first commit.
     #[must_use]
     pub fn end(&self) -> Option<Ticks> {
@@ -60,6 +71,7 @@ impl VideoCommit {
     /// The output goes on at `position`, where a new section of the source begins. It never goes back.
     pub fn begin_section(&mut self, position: Ticks) {
         self.end = self.end.max(Some(position));
+        self.lead_left = self.lead;
     }
 
     /// Whether everything up to `position` is committed.
@@ -70,14 +82,18 @@ impl VideoCommit {
 
     /// Commits `fragment`, which ends at `end`, or says with `false` that its position is already there.
     pub fn offer(&mut self, fragment: &Fragment, end: Ticks) -> bool {
-        let there = |committed: Ticks| fragment.position + TOLERANCE < committed || end <= committed;
+        let tolerance = TOLERANCE + self.lead_left;
+        let there = |committed: Ticks| fragment.position + tolerance < committed || end <= committed;
         if self.end.is_some_and(there) || end <= fragment.position {
             return false;
         }
-        if self.last_presentation.is_some_and(|last| fragment.first_presentation <= last) {
+        // The grids of two sections may share a place.
+        let seam = self.lead_left > Ticks::ZERO;
+        if !seam && self.last_presentation.is_some_and(|last| fragment.first_presentation <= last) {
             self.duplicated += u64::from(fragment.access_units);
         }
         self.end = Some(end);
+        self.lead_left = Ticks::ZERO;
         self.last_presentation = self.last_presentation.max(Some(fragment.last_presentation));
         self.frames += u64::from(fragment.access_units);
         self.fragments += 1;

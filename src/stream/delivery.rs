@@ -10,7 +10,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
 use crate::ffmpeg::frame_rate::FrameRate;
-use crate::ffmpeg::ladder::{Ladder, Output};
+use crate::ffmpeg::ladder::{Ladder, Output, Rendition};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::{Gop, GopLog};
 use crate::media::time::Ticks;
@@ -102,7 +102,11 @@ impl Delivery {
             false => Ledger::resampled(),
         };
         Self {
-            renditions: vec![VideoCommit::default(); ladder.renditions.len()],
+            renditions: ladder
+                .renditions
+                .iter()
+                .map(|rendition| VideoCommit::leading(lead(rendition)))
+                .collect(),
             ledgers: ladder.renditions.iter().map(ledger).collect(),
             ladder,
             max_segment_duration,
@@ -360,9 +364,13 @@ impl Delivery {
         if fragment.access_units as usize > MAX_FRAGMENT_ACCESS_UNITS {
             return Err("fragment with too many access units");
         }
+        let committed_end = rendition.end();
         if !rendition.offer(&fragment, end) {
             return Ok(());
         }
+        // Segments follow each other without an overlap, whatever the first picture's place on a grid.
+        let position = committed_end.map_or(fragment.position, |end| fragment.position.max(end));
+        let fragment = Fragment { position, ..fragment };
         commit_init(&mut self.inits, init, &mut self.commands);
         self.ledgers[index].settle(&fragment, end, attempt.input_start);
         self.commands.push_back(Command::Commit(Commit::Fragment { fragment, end }));
@@ -506,6 +514,12 @@ impl Delivery {
         }
         Some(number)
     }
+}
+
+/// How far before its section the first picture of `rendition` may be placed: half of one on the grid of its frame rate.
+fn lead(rendition: &Rendition) -> Ticks {
+    let step = rendition.fps.map(|fps| Duration::from_secs_f64(0.5 / fps.as_f64()));
+    step.map_or(Ticks::ZERO, Ticks::from_duration)
 }
 
 /// Where an attempt's encoded audio begins: with the frame of the stream's grid that has the first sample to come.

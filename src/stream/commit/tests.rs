@@ -59,6 +59,24 @@ fn a_node_that_breaks_its_word_is_counted() {
     assert_eq!(commit.duplicated(), 3);
 }
 
+#[test]
+fn a_sections_first_picture_may_lie_before_it_on_the_grid_of_a_frame_rate() {
+    let mut commit = VideoCommit::leading(Ticks::from_millis(33));
+    let mut offer = |from, to| {
+        let (fragment, end) = fragment(from, to, 2);
+        commit.offer(&fragment, end)
+    };
+    assert!(offer(0, 1_000));
+    assert!(!offer(970, 2_000), "within a section nothing comes twice");
+    commit.begin_section(Ticks::from_millis(1_000));
+    let mut offer = |from, to| {
+        let (fragment, end) = fragment(from, to, 2);
+        commit.offer(&fragment, end)
+    };
+    assert!(!offer(960, 2_000) && offer(970, 2_000) && !offer(1_970, 3_000));
+    assert_eq!(commit.duplicated(), 0);
+}
+
 fn aac(sample_rate: u32) -> AudioConfiguration {
     AudioConfiguration { sample_rate, ..crate::stream::example::audio() }
 }

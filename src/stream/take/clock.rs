@@ -42,6 +42,8 @@ pub(super) struct TakeClock {
     pictures: PictureClock,
     /// Unknown before the first access unit of audio.
     samples: Option<SampleClock>,
+    /// Whether an encoder has begun anew: its stamps tell the phase of the sound that follows.
+    begun_anew: bool,
     /// Where the last access unit ends.
     pub(super) end: Ticks,
 }
@@ -55,6 +57,7 @@ impl TakeClock {
             shifts: Shifts::new(anchor),
             pictures: PictureClock::default(),
             samples: None,
+            begun_anew: false,
             end: anchor,
         }
     }
@@ -84,7 +87,8 @@ impl TakeClock {
     pub(super) fn place_audio(&mut self, timestamp_ms: u32, samples: u32, rate: u32, now: Instant) -> Ticks {
         let length = Ticks::from_samples(i64::from(samples), rate);
         let stamped = self.shifts.place(TrackKind::Audio, timestamp_ms, length, now);
-        let shifted = self.shifts.take_audio_moved();
+        let begun_anew = std::mem::take(&mut self.begun_anew);
+        let shifted = self.shifts.take_audio_moved() || begun_anew;
         let clock = self.samples.get_or_insert_with(|| SampleClock::new(stamped, rate));
         clock.change_rate(rate);
         let begin = clock.place(stamped, samples, shifted);
@@ -92,6 +96,12 @@ impl TakeClock {
         self.shifts.follow_audio(begin, expected);
         self.extend(end);
         begin
+    }
+
+    /// A codec configuration has changed: the encoder behind it has begun anew, and its sound need not go on where the sound
+    /// before ended.
+    pub(super) fn begin_anew(&mut self) {
+        self.begun_anew = true;
     }
 
     fn extend(&mut self, end: Ticks) {

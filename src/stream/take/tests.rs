@@ -232,7 +232,7 @@ fn audio_of_another_codec_begins_a_section_of_its_own() {
         (key(0), "S0+ K0"),
         (sound(10), "A10"),
         (mp3(30), ""),
-        (key(40), "S40+ K40 A31"),
+        (key(40), "S40+ K40 A30"),
         (sound(50), ""),
         (audio_tag(60), ""),
         (sound(70), ""),

@@ -7,8 +7,8 @@
 //!
 //! * at once if its deviation is more than [`MAX_JITTER`], and so beside what is usual: the source has a gap, or an
 //!   overlap;
-//! * at once if the shift under it has changed, and it is beside what is usual by more than [`ROUNDING`]: sound follows
-//!   pictures;
+//! * at once if the shift under it has changed, or a codec configuration, and it is beside what is usual by more than
+//!   [`ROUNDING`]: sound follows pictures, and an encoder that has begun anew;
 //! * if for [`PATIENCE`] units in a row the deviation was more than half a unit to the same side, by the smallest of
 //!   these: a unit was lost, or the sender's samples and its stamps drift apart.
 //!
@@ -60,7 +60,7 @@ impl SampleClock {
         Self { rate, begin, end: begin, usual: Ticks::ZERO, units: 0, run: Run::default() }
     }
 
-    /// Where the unit of `samples` begins that is stamped `time`. `shifted`: the shift under it has changed.
+    /// Where the unit of `samples` begins that is stamped `time`. `shifted`: the shift under it has changed, or the encoder has begun anew.
     pub(super) fn place(&mut self, time: Ticks, samples: u32, shifted: bool) -> Ticks {
         let deviation = time - self.end();
         let unusual = deviation - self.usual;
