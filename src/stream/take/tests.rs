@@ -236,7 +236,7 @@ fn audio_of_another_codec_begins_a_section_of_its_own() {
         (sound(50), ""),
         (audio_tag(60), ""),
         (sound(70), ""),
-        (key(80), "S80+ K80 A57"),
+        (key(80), "S80+ K80 A70"),
     ];
     check(&steps);
 }
