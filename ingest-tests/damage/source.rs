@@ -155,7 +155,7 @@ fn damaged(closed: &Encoded) -> Vec<Source> {
         closed.altered("key-wrong-length", KEY, GOP_OF_KEY, |body| {
             body.splice(HEAD..HEAD + 4, *b"\x7f\xff\xff\xff");
         }),
-        closed.altered("key-unreadable", KEY, GOP_OF_KEY, unreadable),
+        closed.altered("key-unreadable", KEY, GOP_OF_KEY, |body| unreadable(body)),
     ]
 }
 
@@ -164,7 +164,7 @@ fn halve(body: &mut Vec<u8>) {
 }
 
 /// Makes the IDR slices refer to a parameter set that there is not.
-fn unreadable(body: &mut Vec<u8>) {
+fn unreadable(body: &mut [u8]) {
     let mut at = HEAD;
     while let Some(length) =
         body.get(at..at + 4).map(|field| u32::from_be_bytes([field[0], field[1], field[2], field[3]]))

@@ -83,7 +83,7 @@ impl Reference {
         let gaps = if self.loss == Loss::Counted { Gaps::Anywhere } else { self.gaps };
         let (discontinuities, uneven_us) = (self.discontinuities, self.uneven_us);
         let cut_us = match self.pictures {
-            Pictures::Grid(rate, per) => 1_000_000 * per / rate,
+            Pictures::Grid(rate, per) => 1_000_000 * per / rate + 1_000,
             Pictures::Each | Pictures::None => 0,
         };
         let delivery = Delivery { videos, audios, discontinuities, uneven_us, cut_us, gaps };
@@ -157,6 +157,14 @@ impl Reference {
         verdict.findings.extend(findings.iter().map(|text| of(track, text)));
     }
 
+    /// How far the first picture may be from its time on a grid, in microseconds.
+    fn off_grid_us(&self) -> i64 {
+        match self.pictures {
+            Pictures::Grid(rate, per) => 500_000 * per / rate + 1_000,
+            Pictures::Each | Pictures::None => 0,
+        }
+    }
+
     /// Judges sound that is copied, by its access units.
     fn judge_units(&self, sound: Sound, found: &[Unit], lates: &[Option<i64>]) -> Vec<String> {
         let all: Vec<Unit> = self.takes.iter().flat_map(|take| take.units.clone()).collect();
@@ -175,7 +183,7 @@ impl Reference {
             let wanted = self.wanted_units(&source[range], &mine, index);
             findings.extend(judge::compare("audio units", &wanted, &mine, UNIT_TOLERANCE));
             if let (Some(late), Some(audio)) = (lates[index], judge::offset(&wanted, &mine))
-                && (late - audio).abs() > UNIT_TOLERANCE
+                && (late - audio).abs() > UNIT_TOLERANCE + self.off_grid_us()
             {
                 findings.push(format!("sound is {} us late to the picture", audio - late));
             }

@@ -105,7 +105,8 @@ fn layout_of_the_sound_within_a_gop() {
 fn codec() {
     check("codec", |folder| {
         let first = Piece::whole(first().make(folder, "first.flv"));
-        let second = Piece { shift_ms: NEXT_MS, ..hevc(&second(), folder) };
+        // Its sound begins a little before its pictures.
+        let second = Piece { shift_ms: NEXT_MS + 60, ..hevc(&second(), folder) };
         Source { nodes: vec![Ffmpeg::Current], ..Source::of(vec![first, second]) }
     });
 }

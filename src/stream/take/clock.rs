@@ -21,7 +21,7 @@ mod shifts;
 use std::time::Instant;
 
 use self::pictures::PictureClock;
-use self::samples::SampleClock;
+use self::samples::{PATIENCE, SampleClock, Stamps};
 #[cfg(test)]
 pub(super) use self::shifts::MAX_STEP;
 use self::shifts::Shifts;
@@ -42,8 +42,8 @@ pub(super) struct TakeClock {
     pictures: PictureClock,
     /// Unknown before the first access unit of audio.
     samples: Option<SampleClock>,
-    /// Whether an encoder has begun anew: its stamps tell the phase of the sound that follows.
-    begun_anew: bool,
+    /// Whether an encoder has begun anew, and for how many units of audio that may show.
+    anew: (Stamps, u32),
     /// Where the last access unit ends.
     pub(super) end: Ticks,
 }
@@ -57,7 +57,7 @@ impl TakeClock {
             shifts: Shifts::new(anchor),
             pictures: PictureClock::default(),
             samples: None,
-            begun_anew: false,
+            anew: (Stamps::Steady, 0),
             end: anchor,
         }
     }
@@ -87,11 +87,10 @@ impl TakeClock {
     pub(super) fn place_audio(&mut self, timestamp_ms: u32, samples: u32, rate: u32, now: Instant) -> Ticks {
         let length = Ticks::from_samples(i64::from(samples), rate);
         let stamped = self.shifts.place(TrackKind::Audio, timestamp_ms, length, now);
-        let begun_anew = std::mem::take(&mut self.begun_anew);
-        let shifted = self.shifts.take_audio_moved() || begun_anew;
+        let stamps = self.stamps();
         let clock = self.samples.get_or_insert_with(|| SampleClock::new(stamped, rate));
         clock.change_rate(rate);
-        let begin = clock.place(stamped, samples, shifted);
+        let begin = clock.place(stamped, samples, stamps);
         let (end, expected) = (clock.end(), clock.expected());
         self.shifts.follow_audio(begin, expected);
         self.extend(end);
@@ -100,8 +99,21 @@ impl TakeClock {
 
     /// A codec configuration has changed: the encoder behind it has begun anew, and its sound need not go on where the sound
     /// before ended.
-    pub(super) fn begin_anew(&mut self) {
-        self.begun_anew = true;
+    pub(super) fn begin_anew(&mut self, track: TrackKind) {
+        self.anew = match track {
+            TrackKind::Audio => (Stamps::Anew, 1),
+            TrackKind::Video => (Stamps::PerhapsAnew, PATIENCE),
+        };
+    }
+
+    fn stamps(&mut self) -> Stamps {
+        let (stamps, units) = self.anew;
+        self.anew.1 = units.saturating_sub(1);
+        match units {
+            _ if self.shifts.take_audio_moved() => Stamps::Anew,
+            0 => Stamps::Steady,
+            _ => stamps,
+        }
     }
 
     fn extend(&mut self, end: Ticks) {

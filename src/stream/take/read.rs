@@ -141,7 +141,7 @@ impl Take {
     /// What comes next is coded so; `record` is the body that said it.
     fn configure_video(&mut self, video: VideoConfiguration, record: Bytes) {
         self.begin_what_is_held();
-        self.clock.begin_anew();
+        self.clock.begin_anew(TrackKind::Video);
         self.video = Some(video);
         self.preamble.video = Some(record);
         self.mark_stale(TrackKind::Video);
@@ -195,7 +195,7 @@ impl Take {
         if self.audio.is_some() {
             self.begin_what_is_held();
         }
-        self.clock.begin_anew();
+        self.clock.begin_anew(TrackKind::Audio);
         self.audio = Some(audio);
         self.preamble.audio = record;
         self.mark_stale(TrackKind::Audio);

@@ -7,8 +7,10 @@
 //!
 //! * at once if its deviation is more than [`MAX_JITTER`], and so beside what is usual: the source has a gap, or an
 //!   overlap;
-//! * at once if the shift under it has changed, or a codec configuration, and it is beside what is usual by more than
+//! * at once if the shift under it has changed, or its own configuration, and it is beside what is usual by more than
 //!   [`ROUNDING`]: sound follows pictures, and an encoder that has begun anew;
+//! * once within [`PATIENCE`] units after the configuration of the pictures has changed, if it is beside what is usual by more
+//!   than half a unit: that encoder may have begun anew too, and sound of before may still come first;
 //! * if for [`PATIENCE`] units in a row the deviation was more than half a unit to the same side, by the smallest of
 //!   these: a unit was lost, or the sender's samples and its stamps drift apart.
 //!
@@ -29,9 +31,20 @@ const MAX_PHASE: Ticks = Ticks::from_millis(40);
 const ROUNDING: Ticks = Ticks::from_millis(1);
 /// Units in a row. With stamps that are off by up to 30 ms, evenly spread, a third of the units of 1024 samples at 48 kHz
 /// deviate by more than half a unit to one side: 8 in a row come every five minutes, 32 never (once in 10^15).
-const PATIENCE: u32 = 32;
+pub(super) const PATIENCE: u32 = 32;
 /// Units that the mean is taken over.
 const MEAN_UNITS: i64 = 32;
+
+/// What is known of the stamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamps {
+    /// They go on.
+    Steady,
+    /// The encoder may have begun anew.
+    PerhapsAnew,
+    /// It has, or the shift has changed.
+    Anew,
+}
 
 /// Units in a row that deviate to the same side.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,12 +73,17 @@ impl SampleClock {
         Self { rate, begin, end: begin, usual: Ticks::ZERO, units: 0, run: Run::default() }
     }
 
-    /// Where the unit of `samples` begins that is stamped `time`. `shifted`: the shift under it has changed, or the encoder has begun anew.
-    pub(super) fn place(&mut self, time: Ticks, samples: u32, shifted: bool) -> Ticks {
+    /// Where the unit of `samples` begins that is stamped `time`.
+    pub(super) fn place(&mut self, time: Ticks, samples: u32, stamps: Stamps) -> Ticks {
         let deviation = time - self.end();
         let unusual = deviation - self.usual;
         let gap = deviation.abs() > MAX_JITTER && unusual.abs() > MAX_JITTER;
-        let by = if gap || (shifted && unusual.abs() > ROUNDING) {
+        let anew = match stamps {
+            Stamps::Steady => false,
+            Stamps::PerhapsAnew => unusual.abs() > self.half_of(samples),
+            Stamps::Anew => unusual.abs() > ROUNDING,
+        };
+        let by = if gap || anew {
             self.run = Run::default();
             self.whole_units(unusual, samples)
         } else if let Some(smallest) = self.lasting(deviation, samples) {
@@ -82,9 +100,13 @@ impl SampleClock {
         self.begin()
     }
 
+    fn half_of(&self, samples: u32) -> Ticks {
+        Ticks(Ticks::from_samples(i64::from(samples), self.rate).0 / 2)
+    }
+
     /// The smallest deviation of a run that has become long enough with this unit's.
     fn lasting(&mut self, deviation: Ticks, samples: u32) -> Option<Ticks> {
-        let half = Ticks(Ticks::from_samples(i64::from(samples), self.rate).0 / 2);
+        let half = self.half_of(samples);
         if deviation.abs() <= half {
             self.run = Run::default();
             return None;
@@ -160,7 +182,7 @@ mod tests {
         let stamps = stamps.into_iter().map(Ticks::from_millis);
         let place = |time: Ticks| {
             let clock = clock.get_or_insert_with(|| SampleClock::new(time, rate));
-            clock.place(time, 1024, false).as_samples(rate)
+            clock.place(time, 1024, Stamps::Steady).as_samples(rate)
         };
         stamps.map(place).collect()
     }
@@ -270,15 +292,15 @@ mod tests {
     #[test]
     fn another_rate_and_units_of_another_length_go_on_where_the_last_one_ends() {
         let mut clock = SampleClock::new(Ticks::from_millis(1_000), 44_100);
-        clock.place(Ticks::from_millis(1_000), 1024, false);
+        clock.place(Ticks::from_millis(1_000), 1024, Stamps::Steady);
         let end = clock.end();
         clock.change_rate(48_000);
-        let begin = clock.place(Ticks::from_millis(1_023), 960, false);
+        let begin = clock.place(Ticks::from_millis(1_023), 960, Stamps::Steady);
         assert!(begin >= end && (begin - end) <= Ticks(2), "to the next sample");
         let ends: Vec<Ticks> = [120, 2880, 4608]
             .map(|samples| {
                 let end = clock.end();
-                assert_eq!(clock.place(end, samples, false), end);
+                assert_eq!(clock.place(end, samples, Stamps::Steady), end);
                 clock.end() - end
             })
             .into();
