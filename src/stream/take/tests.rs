@@ -165,7 +165,7 @@ fn a_changed_configuration_waits_for_the_next_random_access_point() {
         (picture(40), "P40"),
         (sound(50), "A50"),
         (key(80), "S80+ K80 A50"),
-        (sound(90), "A71"),
+        (sound(90), "A90"),
         (key(120), "K120"),
     ]);
 }

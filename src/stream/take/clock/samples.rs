@@ -9,7 +9,7 @@
 //!   overlap;
 //! * at once if the shift under it has changed, or its own configuration, and it is beside what is usual by more than
 //!   [`ROUNDING`]: sound follows pictures, and an encoder that has begun anew;
-//! * once within [`PATIENCE`] units after the configuration of the pictures has changed, if it is beside what is usual by more
+//! * within [`PATIENCE`] units after the configuration of the pictures has changed, if it is beside what is usual by more
 //!   than half a unit: that encoder may have begun anew too, and sound of before may still come first;
 //! * if for [`PATIENCE`] units in a row the deviation was more than half a unit to the same side, by the smallest of
 //!   these: a unit was lost, or the sender's samples and its stamps drift apart.
