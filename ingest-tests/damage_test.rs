@@ -6,22 +6,25 @@ mod damage;
 mod harness;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use damage::source::{self, Source};
 use damage::verdict;
 use harness::ffmpeg::Ffmpeg;
-use harness::flv::Tag;
 use harness::player::{Player, Recording};
 use harness::rtmp::{Client, Style};
 use harness::server::{Server, config_with};
 use harness::stats::{Stats, Watch};
-use harness::{assert_none, folder};
+use harness::{assert_none, folder, wait_for};
 use headgate::base::clock::now;
 use serde_json::Value;
 
 /// From the first byte to ENDLIST: 6 s of media, and a busy machine's slack.
 const BOUND: Duration = Duration::from_secs(60);
+/// How far behind a stream is that has caught up: a GOP of a second, and a little; and until then.
+const SETTLED_LAG_MS: i64 = 1_300;
+const SETTLED_BOUND: Duration = Duration::from_secs(20);
 /// When the nodes are killed, after the sources have begun: in their third second and in their fourth.
 const KILLS: [(&str, Duration); 2] =
     [("n1", Duration::from_millis(2_400)), ("n2", Duration::from_millis(3_900))];
@@ -29,6 +32,9 @@ const RENDITIONS: &str = "renditions = [
     { name = \"180p\", height = 180, video_bitrate = \"400k\", preset = \"ultrafast\" },
     { name = \"source\", height = 180, video_bitrate = \"400k\", video_codec = \"copy\" },
 ]";
+
+/// Some twenty streams are enough for a small machine: one fleet at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What happens to the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +82,19 @@ impl Fleet {
     }
 }
 
-/// Sends tags in real time and ends in order.
-fn publish(address: &str, name: &str, tags: &[Tag]) {
-    let mut client = Client::open(address, Style::default());
-    client.publish("live", name);
+/// Sends a source in real time and ends in order.
+fn publish(ports: &Ports, source: &Source, watch: &Watch) {
+    let mut client = Client::open(&ports.rtmp, Style::default());
+    client.publish("live", source.name);
     let begun = now();
-    for tag in tags {
+    for tag in &source.tags {
         std::thread::sleep(Duration::from_millis(tag.time_ms.into()).saturating_sub(begun.elapsed()));
         client.send_tags(std::slice::from_ref(tag), 0).expect("what is sent is read");
+    }
+    if !source.damaged.is_empty() {
+        // A stream that is over is in stats no more: what it lacks must have been counted before. Only the last GOP is open.
+        let lag = || watch.last()?["committed"]["lag_ms"].as_i64();
+        let _ = wait_for(SETTLED_BOUND, || lag().filter(|&lag| lag < SETTLED_LAG_MS));
     }
     client.finish();
 }
@@ -108,7 +119,7 @@ fn carry(ports: &Ports, source: &Source) -> (Recording, Option<Value>, tempfile:
     let watch = Watch::start(ports.stats.clone(), &stream);
     let url = format!("{}/{stream}/index.m3u8", ports.play);
     let player = Player::start(url, folder.path().to_owned(), BOUND);
-    publish(&ports.rtmp, source.name, &source.tags);
+    publish(ports, source, &watch);
     (player.finish(), watch.last(), folder)
 }
 
@@ -118,6 +129,7 @@ fn check(ffmpeg: Ffmpeg, fault: Fault) {
     if !ffmpeg.is_installed() || !Ffmpeg::Current.is_installed() {
         return;
     }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = folder();
     let sources = source::all(ffmpeg, folder.path());
     let mut fleet = Fleet::start(ffmpeg);
