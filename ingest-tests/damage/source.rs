@@ -40,6 +40,8 @@ pub struct Source {
     pub damaged: Range<usize>,
     /// Pictures at the beginning, in coded order, before the first at which decoding can begin.
     pub before: usize,
+    /// Whether decoding can begin at its first picture only. All others have a GOP each second, and segments of two.
+    pub is_one_gop: bool,
 }
 
 /// An encoded clip, and its tags.
@@ -60,7 +62,7 @@ impl Encoded {
 
     fn source(&self, name: &'static str) -> Source {
         let (clip, tags) = (self.clip.clone(), self.tags.clone());
-        Source { name, tags, clip, removed: Vec::new(), damaged: 0..0, before: 0 }
+        Source { name, tags, clip, removed: Vec::new(), damaged: 0..0, before: 0, is_one_gop: false }
     }
 
     /// With the picture at `at`, which has no B-frames around it, altered; frames of `damaged` may be lost for it.
@@ -178,7 +180,7 @@ fn unreadable(body: &mut [u8]) {
 
 /// Without recovery points: I pictures that nothing tells from a picture that cannot be begun at.
 fn without_messages(open: &Encoded, name: &'static str) -> Source {
-    let mut source = open.source(name);
+    let mut source = Source { is_one_gop: true, ..open.source(name) };
     for tag in source.tags.iter_mut().filter(|tag| is_picture(tag)) {
         let mut kept = tag.body[..HEAD].to_vec();
         let mut rest = &tag.body[HEAD..];

@@ -25,6 +25,9 @@ pub fn judge(source: &Source, recording: &Recording, entry: Option<&Value>) -> V
         let (missing, found) = judge_frames(source, encoded);
         findings.extend(found);
         findings.extend(judge_copy(source, copied));
+        if encoded.segments.len() < 2 && !source.is_one_gop {
+            findings.push("it is not cut at its random access points".to_owned());
+        }
         findings.extend(judge_counters(source.before + missing, entry));
     }
     if source.removed.is_empty() || source.before == 0 {
