@@ -15,13 +15,16 @@ mod picture;
 #[path = "position/sound.rs"]
 mod sound;
 
-use std::time::Duration;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use harness::assert_none;
 use harness::ffmpeg::{Ffmpeg, run_ok_with, text};
 use harness::flv::{self, Tag};
 use headgate::base::units::Bitrate;
 use headgate::ffmpeg::attempt::{AttemptSpec, AudioStart, SourceSamples};
+use headgate::ffmpeg::bounds::access_units_inside;
+use headgate::ffmpeg::frame_rate::FrameRate;
 use headgate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use headgate::media::time::Ticks;
 use headgate::stream::commit::VideoCommit;
@@ -342,4 +345,118 @@ fn copied_open_gops_do_not_overlap() {
     check_copied("x264", x264, &[Ffmpeg::Debian, Ffmpeg::Current]);
     let x265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params keyint=27:min-keyint=27:bframes=3:open-gop=1:log-level=error";
     check_copied("x265", x265, &[Ffmpeg::Current]);
+}
+
+/// How long nothing more may come out before what is inside counts as held. A busy machine makes it look like more, never
+/// like less.
+const QUIET: Duration = Duration::from_millis(700);
+
+/// Access units that FFmpeg holds of each rendition after all of `input` went in, and while its input stays open. Waits until
+/// that is at most what `bounds` say, and for as long as more comes out.
+fn held(ffmpeg: Ffmpeg, spec: &AttemptSpec, (input, pictures): (&[u8], usize), bounds: &[u32]) -> Vec<usize> {
+    // A rendition with a rate of its own has half the source's here.
+    let each = if spec.ladder.renditions[0].fps.is_some() { 2 } else { 1 };
+    let mut running = attempt::start(ffmpeg, spec);
+    let mut stdin = running.child.stdin.take().expect("it was asked for");
+    stdin.write_all(input).expect("FFmpeg reads");
+    let inside = |running: &attempt::Running| -> Vec<usize> {
+        let outputs = (0u8..).zip(bounds).map(|(index, _)| Output::Rendition(index));
+        outputs.map(|output| pictures - running.access_units(output) * each).collect()
+    };
+    let (mut last, mut since) = (inside(&running), Instant::now());
+    harness::wait_for(Duration::from_secs(100), || {
+        let now = inside(&running);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        let bounded = last.iter().zip(bounds).all(|(&held, &bound)| held <= bound as usize);
+        (bounded && since.elapsed() >= QUIET).then_some(())
+    });
+    drop(stdin);
+    running.kill();
+    last
+}
+
+#[test]
+fn what_is_inside_is_bounded() {
+    let presets = ["ultrafast", "veryfast", "medium", "slower", "veryslow"];
+    let rates = |fps| FrameRate::new(fps, 1);
+    let mut over = Vec::new();
+    for (b_frames, deinterlace, latency, rate, fps) in [
+        (0, Deinterlace::Off, Latency::Normal, rates(30), None),
+        (3, Deinterlace::Off, Latency::Normal, rates(30), None),
+        (3, Deinterlace::Off, Latency::Normal, rates(30), Some("15")),
+        (3, Deinterlace::Field, Latency::Normal, rates(30), None),
+        (0, Deinterlace::Off, Latency::Low, rates(30), None),
+        (3, Deinterlace::Frame, Latency::Low, rates(30), None),
+        (0, Deinterlace::Off, Latency::Normal, rates(1), None),
+        (3, Deinterlace::Off, Latency::Normal, rates(1), None),
+    ] {
+        let options =
+            format!("-c:v libx264 -preset veryfast -bf {b_frames} -g 50 -sc_threshold 0 -pix_fmt yuv420p");
+        let source =
+            picture::Source::encode("testsrc2=size=160x90:rate=30:duration=4", &options, BEGIN_S * 1000);
+        // Where the encoder holds nothing back, its preset says nothing.
+        let all = if latency == Latency::Low { &presets[..2] } else { &presets[..] };
+        for renditions in [all, &presets[1..2]] {
+            if renditions.len() == 1 && b_frames > 0 {
+                continue;
+            }
+            let renditions: Vec<_> =
+                renditions.iter().map(|preset| picture::rendition(fps, preset)).collect();
+            let mut spec = picture::spec(renditions, deinterlace, rate);
+            spec.ladder.latency = latency;
+            let input = source.input(&spec, 0, source.units.len());
+            for ffmpeg in [Ffmpeg::Debian, Ffmpeg::Current].into_iter().filter(|ffmpeg| ffmpeg.is_installed())
+            {
+                let bounds: Vec<u32> =
+                    spec.ladder.renditions.iter().map(|it| access_units_inside(&spec, it)).collect();
+                let held = held(ffmpeg, &spec, (&input, source.units.len()), &bounds);
+                let case = format!("{ffmpeg:?}, {b_frames} B-frames, {deinterlace:?}, {latency:?}, {rate:?}");
+                println!("{case}: {held:?} held, at most {bounds:?}");
+                let fits =
+                    |(&held, &bound): (&usize, &u32)| held <= bound as usize && bound as usize <= held + 8;
+                if !held.iter().zip(&bounds).all(fits) {
+                    over.push(format!("{case}: {held:?} held, at most {bounds:?}"));
+                }
+            }
+        }
+    }
+    assert_none("what FFmpeg holds is not as it was reckoned", &over);
+}
+
+/// From FFmpeg's start to the first picture out of every pipe, with this input and no end of it. Said, not judged: the machine
+/// may be busy.
+fn say_start(name: &str, ffmpeg: Ffmpeg, spec: &AttemptSpec, input: &[u8]) {
+    let begun = Instant::now();
+    let mut running = attempt::start(ffmpeg, spec);
+    let mut stdin = running.child.stdin.take().expect("it was asked for");
+    stdin.write_all(input).expect("FFmpeg reads");
+    let count = spec.ladder.renditions.len();
+    let begun_all = || (0u8..).take(count).all(|index| running.access_units(Output::Rendition(index)) > 0);
+    let out = || begun_all().then(|| begun.elapsed());
+    let first = harness::wait_for(Duration::from_secs(20), out);
+    drop(stdin);
+    running.kill();
+    println!("{ffmpeg:?}, {name}: {first:?}");
+    assert!(first.is_some(), "{ffmpeg:?}, {name}: nothing came out");
+}
+
+#[test]
+fn the_first_picture_comes_out() {
+    let encode = |graph: &str, begin| {
+        picture::Source::encode(graph, "-c:v libx264 -preset veryfast -bf 0 -g 30 -pix_fmt yuv420p", begin)
+    };
+    let renditions = || vec![picture::rendition(None, "veryfast"), picture::rendition(None, "ultrafast")];
+    for ffmpeg in [Ffmpeg::Debian, Ffmpeg::Current].into_iter().filter(|ffmpeg| ffmpeg.is_installed()) {
+        for (when, begin) in [("soon after time zero", 1_000), ("late", 1_001_900)] {
+            let few = encode("testsrc2=size=640x360:rate=1:duration=4", begin);
+            let spec = picture::spec(renditions(), Deinterlace::Off, FrameRate::new(1, 1));
+            say_start(&format!("two pictures at 1 a second, {when}"), ffmpeg, &spec, &few.input(&spec, 0, 2));
+            let many = encode("testsrc2=size=640x360:rate=30:duration=2", begin);
+            let spec = picture::spec(renditions(), Deinterlace::Off, FrameRate::new(30, 1));
+            let input = many.input(&spec, 0, many.units.len());
+            say_start(&format!("two seconds at 30 a second, {when}"), ffmpeg, &spec, &input);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -28,19 +29,53 @@ use crate::harness::rtmp::VIDEO;
 /// A running attempt.
 pub struct Running {
     pub child: Child,
-    readers: BTreeMap<Output, JoinHandle<Vec<u8>>>,
+    outputs: BTreeMap<Output, Pipe>,
 }
 
-/// Starts FFmpeg for `spec`; each pipe is given to `read` on a thread of its own.
-pub fn start(ffmpeg: Ffmpeg, spec: &AttemptSpec, read: fn(PipeReader) -> Vec<u8>) -> Running {
+/// What has come out of a pipe so far, and the thread that reads it.
+struct Pipe {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Pipe {
+    fn read(mut pipe: PipeReader) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                shared.lock().expect("nobody panics with it").extend(&buffer[..count]);
+            }
+        });
+        Self { bytes, reader }
+    }
+}
+
+impl Running {
+    /// How many access units of `output` have come out.
+    pub fn access_units(&self, output: Output) -> usize {
+        let bytes = self.outputs[&output].bytes.lock().expect("nobody panics with it").clone();
+        bytes.windows(4).filter(|name| name == b"moof").count()
+    }
+
+    /// Ends it in the middle.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+}
+
+/// Starts FFmpeg for `spec`; each pipe is read on a thread of its own.
+pub fn start(ffmpeg: Ffmpeg, spec: &AttemptSpec) -> Running {
     let (mut progress, progress_end) = std::io::pipe().expect("descriptors are left");
     let mut pipes = Pipes { progress: progress_end.as_raw_fd(), outputs: Vec::new() };
-    let (mut readers, mut ends) = (BTreeMap::new(), vec![progress_end.into()]);
+    let (mut read, mut ends) = (BTreeMap::new(), vec![progress_end.into()]);
     for output in outputs(spec) {
         let (ours, theirs) = std::io::pipe().expect("descriptors are left");
         pipes.outputs.push((output, theirs.as_raw_fd()));
         ends.push(theirs.into());
-        readers.insert(output, std::thread::spawn(move || read(ours)));
+        read.insert(output, Pipe::read(ours));
     }
     let mut command = Command::new(ffmpeg.path());
     command.args(arguments(spec, Encoder::ALL, &pipes).expect("libx264 is known"));
@@ -49,25 +84,22 @@ pub fn start(ffmpeg: Ffmpeg, spec: &AttemptSpec, read: fn(PipeReader) -> Vec<u8>
     // The ends that FFmpeg has are closed here with the command, or no pipe would ever end.
     drop(command);
     std::thread::spawn(move || progress.read_to_end(&mut Vec::new()));
-    Running { child: child.expect("it is installed"), readers }
+    Running { child: child.expect("it is installed"), outputs: read }
 }
 
 /// Runs an attempt to its end.
 pub fn run(ffmpeg: Ffmpeg, spec: &AttemptSpec, input: &[u8]) -> BTreeMap<Output, Vec<u8>> {
-    let mut running = start(ffmpeg, spec, |mut pipe| {
-        let mut bytes = Vec::new();
-        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
-        bytes
-    });
+    let mut running = start(ffmpeg, spec);
     let mut stdin = running.child.stdin.take().expect("it was asked for");
     stdin.write_all(input).expect("FFmpeg reads to the end");
     drop(stdin);
-    let outputs =
-        running.readers.into_iter().map(|(output, reader)| (output, reader.join().expect("it reads")));
-    let outputs = outputs.collect();
     let status = running.child.wait().expect("it is our child");
     assert!(status.success(), "{ffmpeg:?}: {status}");
-    outputs
+    let read = |pipe: Pipe| {
+        pipe.reader.join().expect("it reads");
+        std::mem::take(&mut *pipe.bytes.lock().expect("nobody panics with it"))
+    };
+    running.outputs.into_iter().map(|(output, pipe)| (output, read(pipe))).collect()
 }
 
 /// An FLV file of these tags, with a header that announces what `spec` says.

@@ -8,8 +8,8 @@
 use std::os::fd::RawFd;
 
 use super::attempt::AttemptSpec;
-use super::filters;
 use super::ladder::{AudioOutput, Latency, Output, Rendition, VideoOutput};
+use super::{bounds, filters};
 
 #[cfg(test)]
 mod tests;
@@ -177,9 +177,13 @@ impl Arguments {
         self.words(&["-copyts"]);
         // Without these two, probing waits for up to 11 s; with them for 0.6 s, or less when two GOPs come at once.
         self.words(&["-analyzeduration", "500000", "-fpsprobesize", "0"]);
+        if !attempt.has_audio {
+            // One track shows with its first picture. FFmpeg would look at four: at one a second that takes three more.
+            self.words(&["-probesize", "32"]);
+        }
         self.words(&["-protocol_whitelist", "pipe"]);
         // Each decoder thread but one holds a picture back.
-        self.option("-threads", if attempt.has_low_rate() { 1 } else { 2 });
+        self.option("-threads", bounds::decoder_threads(attempt));
         // Damaged input is counted, not a reason to give the stream up (FFmpeg's default ends with status 69 at two thirds).
         self.words(&["-max_error_rate", "1"]);
         self.words(&["-f", "flv", "-i", "pipe:0"]);
@@ -202,8 +206,7 @@ impl Arguments {
                 self.option("-maxrate", rate);
                 // A second of buffer lets a key frame be several times as large as a picture between two of them.
                 self.option("-bufsize", rate);
-                let latency = if attempt.has_low_rate() { Latency::Low } else { attempt.ladder.latency };
-                self.encoder(encoder, preset, rendition.height, latency);
+                self.encoder(encoder, preset, rendition.height, bounds::latency(attempt));
             }
         }
         self.words(&["-video_track_timescale", "90000"]);
@@ -217,8 +220,7 @@ impl Arguments {
                 self.option("-preset", preset);
                 // A forced key frame is an IDR picture, and nothing else is one.
                 self.words(&["-forced-idr", "1", "-sc_threshold", "0"]);
-                // Each thread holds a picture back: 16 of them made veryfast twice as slow to answer.
-                self.option("-threads", if height < 1080 { 4 } else { 8 });
+                self.option("-threads", bounds::encoder_threads(height));
                 match latency {
                     Latency::Low => self.words(&["-tune", "zerolatency"]),
                     Latency::Normal if looks_ahead_far(preset) => self.words(&["-rc-lookahead", "10"]),

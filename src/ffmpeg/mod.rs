@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod attempt;
+pub mod bounds;
 pub mod capability;
 pub mod diagnosis;
 mod filters;
