@@ -36,6 +36,12 @@ impl Ladder {
         }
     }
 
+    /// Whether audio of this codec is encoded anew.
+    #[must_use]
+    pub fn encodes_audio(&self, codec: AudioCodec) -> bool {
+        matches!(self.for_source(Some(codec)).audio, AudioOutput::Aac { .. })
+    }
+
     /// The ladder for a source whose audio is of this codec. Only AAC is copied: HLS players play little else, so any
     /// other audio is encoded where a copy is asked for.
     #[must_use]

@@ -34,6 +34,8 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a source whose last GOP is longer than the log may go without another random access point, once its attempt is
 /// lost: nothing can be decoded of it meanwhile. Twice as long as most encoders' longest GOP at 30 pictures a second.
 pub const STARVED_WAIT: Duration = Duration::from_secs(60);
+/// How far the pictures of a new section go on before an attempt begins without an access unit of its audio.
+const SOUND_WAIT: Ticks = Ticks::from_millis(500);
 /// How far the source goes on without audio before that counts as silence: audio may come later than its pictures.
 const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
 /// Sample rate and size of encoded audio access units.
@@ -252,11 +254,23 @@ impl Delivery {
             return;
         };
         self.starved = None;
+        if self.waits_for_sound(section, &start) {
+            return;
+        }
         self.attempts += 1;
         let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
         let (reads, prefer_not) = (section.reads.clone(), self.backoff.avoided(now));
         self.commands.push_back(Command::Place { spec, reads, prefer_not });
+    }
+
+    /// Whether the first access unit of audio must come first: encoded audio lies on the grid of its samples, and an attempt
+    /// that does not know it would be off by what milliseconds hide.
+    fn waits_for_sound(&self, section: &Section, start: &Start) -> bool {
+        let Some(audio) = section.audio.as_ref().filter(|_| section.closed.is_none()) else { return false };
+        let known = start.first_audio.or(section.last_audio).is_some();
+        let young = section.source_end - section.position < SOUND_WAIT;
+        !known && young && self.ladder.encodes_audio(audio.codec)
     }
 
     fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {

@@ -6,6 +6,7 @@ mod failover;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ffmpeg::ladder::AudioOutput;
 use crate::stream::example::{append_gop, at, audio, ladder, log, name, section, video};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -137,6 +138,24 @@ fn show(commands: &[Command]) -> String {
         Command::Finish { .. } => "finish".to_owned(),
     };
     commands.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn encoded_audio_is_waited_for_because_its_grid_must_be_known() {
+    let asked = |audio: AudioOutput, source_end: i64, last_audio: Option<i64>, closed: bool| {
+        let mut scene = Scene::new();
+        let ladder = Ladder { audio, ..(*ladder()).clone() };
+        scene.delivery = Delivery::new(Arc::new(ladder), Duration::from_secs(10), LONGEST_WAIT);
+        scene.section.source_end = at(source_end);
+        scene.section.last_audio = last_audio.map(at);
+        scene.section.closed = closed.then_some(scene.now);
+        scene.advance();
+        scene.delivery.attempt.is_some()
+    };
+    let aac = AudioOutput::Aac { bitrate: crate::base::units::Bitrate::kilobits(128) };
+    assert!(!asked(aac, 499, None, false));
+    assert!(asked(aac, 500, None, false) && asked(aac, 499, Some(0), false) && asked(aac, 499, None, true));
+    assert!(asked(AudioOutput::Copy, 40, None, false));
 }
 
 #[test]
