@@ -16,6 +16,10 @@ const MENDED: f64 = 0.003;
 /// A resampler whose phases repeat less often than this many times a second is not set to its first phase: too much would be
 /// cut off. All rates that encoders use repeat at least 100 times.
 const LEAST_PHASES: u32 = 10;
+/// Samples of a gap at the beginning that `aresample` leaves as they are: 1 ms (its `min_comp`), and some to be safe.
+const UNMENDED: i64 = 64;
+/// Samples in a frame of the encoder (ISO/IEC 14496-3 §4.5.2.1.1).
+const FRAME: i64 = 1024;
 
 /// The filters of a rendition that is encoded: fields first, because a scaled picture has none; then the frame rate, so that
 /// no picture is scaled in vain.
@@ -53,13 +57,30 @@ fn frame_rate(rate: FrameRate) -> String {
 #[must_use]
 pub(super) fn audio(start: &AudioStart) -> String {
     let mend = format!("aresample=async=1:min_hard_comp={MENDED}");
-    let align = format!("aresample={RATE},{mend}:first_pts={}", start.first_sample);
+    let align = format!("aresample={RATE},{mend}:first_pts={}", first_sample(start));
     match start.source {
         Some(source) if source.rate > 0 && source.access_unit > 0 => {
             format!("{}{},{mend},{align}", on_grid(&source), first_phase(&source))
         }
         Some(_) | None => align,
     }
+}
+
+/// The grid's frame where the last `aresample` begins: one earlier where the first sample is so close behind it that no silence
+/// would be put between, and all sound would be early. The node drops what comes before the frame that is wanted.
+fn first_sample(start: &AudioStart) -> i64 {
+    let source = start.source.filter(|source| source.rate > 0 && source.access_unit > 0);
+    let begin = source.map(|source| scaled(phase_begin(&source).unwrap_or(source.first), source.rate));
+    match begin.map(|begin| begin - start.first_sample) {
+        Some(1..=UNMENDED) => start.first_sample - FRAME,
+        Some(_) | None => start.first_sample,
+    }
+}
+
+/// A position at 48 kHz.
+fn scaled(position: i64, rate: u32) -> i64 {
+    let position = i128::from(position) * i128::from(RATE) / i128::from(rate.max(1));
+    i64::try_from(position).unwrap_or(i64::MAX)
 }
 
 /// HE-AAC may come out of the decoder at twice the rate that its configuration says, so positions are scaled by what comes.
@@ -72,12 +93,19 @@ fn on_grid(SourceSamples { rate, first, access_unit }: &SourceSamples) -> String
 
 /// Cuts up to the first position at or after the first sample where a resampler to 48 kHz begins anew. As a time, because the
 /// rate that comes is not known; a microsecond is far less than a sample.
-fn first_phase(SourceSamples { rate, first, .. }: &SourceSamples) -> String {
+fn first_phase(source: &SourceSamples) -> String {
+    let trim = |position| {
+        let micros = i128::from(position) * 1_000_000 / i128::from(source.rate);
+        format!(",atrim=start={micros}us")
+    };
+    phase_begin(source).map_or_else(String::new, trim)
+}
+
+/// That position, in samples of the source; `None` where too much would be cut off.
+fn phase_begin(SourceSamples { rate, first, .. }: &SourceSamples) -> Option<i64> {
     let period = rate / greatest_common_divisor(*rate, RATE).max(1);
-    if period.saturating_mul(LEAST_PHASES) > *rate {
-        return String::new();
-    }
+    let bearable = period.saturating_mul(LEAST_PHASES) <= *rate;
     let period = i64::from(period);
-    let position = first.saturating_add(period - 1).div_euclid(period).saturating_mul(period);
-    format!(",atrim=start={}us", i128::from(position) * 1_000_000 / i128::from(*rate))
+    let up = |period: i64| first.saturating_add(period - 1).div_euclid(period).saturating_mul(period);
+    bearable.then(|| up(period))
 }

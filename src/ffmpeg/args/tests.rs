@@ -110,6 +110,24 @@ fn a_resampler_begins_with_its_first_phase() {
 }
 
 #[test]
+fn a_first_sample_right_behind_the_grid_begins_a_frame_earlier() {
+    let check = |first_sample: i64, first: i64, rate: u32, expected: i64| {
+        let mut attempt = attempt(Vec::new(), AudioOutput::Aac { bitrate: Bitrate::kilobits(128) });
+        let source = Some(SourceSamples { rate, first, access_unit: 1024 });
+        attempt.audio_start = AudioStart { first_sample, source };
+        let written = written(&attempt).unwrap();
+        let (_, first_pts) = written.split_once("first_pts=").unwrap_or_default();
+        assert!(first_pts.starts_with(&format!("{expected}\n")), "{first}: {first_pts}");
+    };
+    check(10_240, 10_240, 48_000, 10_240);
+    check(10_240, 10_241, 48_000, 9_216);
+    check(10_240, 10_304, 48_000, 9_216);
+    check(10_240, 10_305, 48_000, 10_240);
+    // 44.1 kHz is cut off up to 9408 there, which is 32 samples behind the grid.
+    check(10_208, 9_403, 44_100, 9_184);
+}
+
+#[test]
 fn an_attempt_has_the_outputs_that_its_input_can_feed() {
     let mut attempt = attempt(vec![h264("a", 720, "fast"), h264("b", 360, "fast")], AudioOutput::Copy);
     assert_eq!(outputs(&attempt), [Output::Rendition(0), Output::Rendition(1), Output::Audio]);
