@@ -9,6 +9,9 @@ const TICK_US: i64 = 12;
 /// may be shown at either.
 const ROUNDED_US: i64 = 1_000 + 3 * TICK_US;
 
+/// Pictures from one key frame to the next in the sources that are judged so.
+const KEY_FRAME_EVERY: u32 = 30;
+
 /// What is wrong with pictures at `rate / per` a second.
 pub fn judge(source: &[Item], found: &[Item], (rate, per): (i64, i64)) -> Vec<String> {
     let mut findings = Vec::new();
@@ -52,7 +55,9 @@ fn shown(source: &[Item], found: &[Item], step: i64) -> Vec<String> {
         };
         let newest = item.at_us + step / 2 + ROUNDED_US;
         most = most.min(newest - source[at].at_us);
-        if let Some(next) = source.get(at + 1) {
+        // A key frame stays, so that the next attempt can begin with it, though the picture after it has the same place.
+        let may_stay = item.id.is_some_and(|id| id.is_multiple_of(KEY_FRAME_EVERY));
+        if let Some(next) = source.get(at + 1).filter(|_| !may_stay) {
             least = least.max(newest - 2 * ROUNDED_US - next.at_us);
         }
         if least > most {
