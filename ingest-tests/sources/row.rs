@@ -162,12 +162,14 @@ impl Run<'_> {
         let lag = verdict.lag.map_or(String::new(), |(least, most)| format!(", lag {least}..{most} samples"));
         let ms =
             |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
+        let startup = self.watch.last().and_then(|entry| entry["startup_ms"].as_u64());
         let begun = self.published.first_key_frame.or(self.watch.first_frame());
         let since = |from: Option<Instant>, to: Option<Instant>| Some(to?.saturating_duration_since(from?));
         format!(
-            "frames {}/{frames}, units {}/{units}{lag} | first commit {} | end {} | waits {} | without node {}",
+            "frames {}/{frames}, units {}/{units}{lag} | start-up {} | first commit {} | end {} | waits {} | without node {}",
             verdict.frames,
             verdict.units,
+            ms(startup.map(Duration::from_millis)),
             ms(since(begun, self.watch.first_commit())),
             ms(since(Some(self.published.ended_at), self.recording.ended_at())),
             ms(Some(self.recording.longest_wait())),

@@ -94,6 +94,13 @@ impl Attempt {
         self.inits.insert(init.output, init);
     }
 
+    /// Whether every output has begun, of a ladder with so many renditions.
+    #[must_use]
+    pub fn has_begun(&self, section: &Section, renditions: usize) -> bool {
+        let renditions = section.video.as_ref().map_or(0, |_| renditions);
+        self.inits.len() == renditions + usize::from(section.audio.is_some())
+    }
+
     /// The configuration of `output`, if the attempt has sent it.
     #[must_use]
     pub fn init(&self, output: Output) -> Option<&OutputInit> {

@@ -91,6 +91,9 @@ pub struct Delivery {
     pub(super) reattachments: u32,
     pub(super) backoff: Backoff,
     pub(super) failover: Option<Failover>,
+    /// When the stream's first access unit came, and how long after that FFmpeg had begun every output.
+    source_since: Option<Instant>,
+    pub(super) startup: Option<Duration>,
     /// Since when an attempt could begin, if the log had a random access point for it.
     starved: Option<Instant>,
 }
@@ -124,6 +127,8 @@ impl Delivery {
             reattachments: 0,
             backoff: Backoff::new(longest_wait),
             failover: None,
+            source_since: None,
+            startup: None,
             starved: None,
         }
     }
@@ -179,6 +184,11 @@ impl Delivery {
     fn feed(&mut self, log: &GopLog, section: &Section) -> Fed {
         let attempt = self.attempt.as_mut();
         attempt.map_or(Fed::Enough, |attempt| attempt.feed(log, section, &mut self.commands))
+    }
+
+    /// A section of the source began at `since`; the first one's start-up is measured.
+    pub fn note_source(&mut self, since: Instant) {
+        self.source_since.get_or_insert(since);
     }
 
     /// A picture was accepted from the publisher.
@@ -333,10 +343,15 @@ impl Delivery {
         section: &Section,
         now: Instant,
     ) -> Outcome {
+        let renditions = self.renditions.len();
         let Some(attempt) = self.current(number, now) else { return Outcome::Continue };
         let taken = match output {
             LeaseOutput::Init(init) => {
                 attempt.keep_init(init);
+                if attempt.has_begun(section, renditions) {
+                    let took = self.source_since.map(|since| now.saturating_duration_since(since));
+                    self.startup = self.startup.or(took);
+                }
                 Ok(())
             }
             LeaseOutput::Progress(_) => Ok(()),

@@ -322,6 +322,7 @@ impl Stream {
         if let Some(before) = self.sections.back_mut().filter(|_| start.video.is_some()) {
             before.source_end = before.source_end.min(start.position);
         }
+        self.delivery.note_source(start.since.unwrap_or(now));
         self.next_section += 1;
         let section = Section {
             id: SectionId(self.next_section),

@@ -81,6 +81,8 @@ pub struct Report {
     pub log_bytes: usize,
     /// Duration of the log.
     pub log_duration: Ticks,
+    /// How long after the first random access point FFmpeg had begun every output.
+    pub startup: Option<Duration>,
     /// The last failover.
     pub failover: Option<FailoverReport>,
 }
@@ -133,6 +135,7 @@ impl Stream {
             log_gops: self.log.len(),
             log_bytes: self.log.bytes(),
             log_duration: self.log.duration(),
+            startup: delivery.startup,
             failover: delivery.failover.as_ref().map(|failover| FailoverReport {
                 from: failover.from.clone(),
                 to: failover.to.clone(),

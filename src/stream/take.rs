@@ -130,6 +130,8 @@ pub struct SectionStart {
     pub frame_rate: Option<f64>,
     /// Presentation time of the random access point.
     pub position: Ticks,
+    /// When its first access unit came.
+    pub since: Option<Instant>,
 }
 
 /// What of the open section's configuration has changed: the next random access point begins another section.
@@ -173,6 +175,8 @@ pub struct Take {
     gate: Gate,
     held: Vec<AccessUnit>,
     held_bytes: usize,
+    /// When the first of these came.
+    held_since: Option<Instant>,
     early_audio: EarlyAudio,
     events: VecDeque<TakeEvent>,
 }
@@ -195,6 +199,7 @@ impl Take {
             gate: Gate::Closed { since: None },
             held: Vec::new(),
             held_bytes: 0,
+            held_since: None,
             early_audio: EarlyAudio::default(),
             events: VecDeque::new(),
         }
@@ -360,7 +365,7 @@ impl Take {
                 self.events.push_back(if fits { TakeEvent::Unit(unit) } else { TakeEvent::Undecodable });
             }
             Gate::Open(_) => {
-                self.hold(unit);
+                self.hold(unit, now);
                 self.begin_section();
             }
             Gate::Closed { .. } if !unit.random_access => {
@@ -370,12 +375,12 @@ impl Take {
             }
             Gate::Closed { .. } => {
                 self.gate = Gate::Probing(now);
-                self.hold(unit);
+                self.hold(unit, now);
                 if self.all_tracks_shown() {
                     self.begin_section();
                 }
             }
-            Gate::Probing(_) => self.hold(unit),
+            Gate::Probing(_) => self.hold(unit, now),
         }
     }
 
@@ -389,10 +394,10 @@ impl Take {
             }
             // Without video there is no random access point to wait for.
             Gate::Open(Stale::Audio) if self.open_video.is_none() => {
-                self.hold(unit);
+                self.hold(unit, now);
                 self.begin_section();
             }
-            Gate::Probing(_) => self.hold(unit),
+            Gate::Probing(_) => self.hold(unit, now),
             Gate::Closed { .. } => {
                 self.early_audio.keep(unit, now);
                 if self.no_video_announced() {
@@ -415,7 +420,8 @@ impl Take {
         self.events.push_back(TakeEvent::Unit(unit));
     }
 
-    fn hold(&mut self, unit: AccessUnit) {
+    fn hold(&mut self, unit: AccessUnit, now: Instant) {
+        self.held_since.get_or_insert(now);
         self.held_bytes += unit.payload.len();
         self.held.push(unit);
         if self.held.len() >= MAX_HELD || self.held_bytes >= MAX_HELD_BYTES {
@@ -425,6 +431,7 @@ impl Take {
 
     /// A section without video begins with the audio that has been kept.
     fn begin_with_audio(&mut self) {
+        self.held_since = self.early_audio.since();
         self.held.extend(self.early_audio.drain());
         self.begin_section();
     }
@@ -445,7 +452,8 @@ impl Take {
         self.audio_gop = None;
         let audio_carriage = audio.as_ref().map(|audio| Carriage::of_audio(audio.codec));
         let reads = self.open_video.into_iter().chain(audio_carriage).collect();
-        let start = SectionStart { preamble, video, audio, reads, frame_rate, position };
+        let since = self.held_since.take();
+        let start = SectionStart { preamble, video, audio, reads, frame_rate, position, since };
         self.events.push_back(TakeEvent::SectionBegins(start));
         let mut held = std::mem::take(&mut self.held).into_iter();
         let first: Vec<AccessUnit> = held.next().into_iter().chain(self.early_audio.drain()).collect();

@@ -148,6 +148,8 @@ pub struct StreamStats {
     pub frames_undecodable: u64,
     /// The bounded log that failover replays.
     pub gop_log: GopLogStats,
+    /// From the first random access point until FFmpeg had begun every output, in milliseconds; `null` until then.
+    pub startup_ms: Option<u64>,
     /// The last failover, if there was one.
     pub last_failover: Option<FailoverStats>,
     /// Why the last attempt failed, as long as nothing has been committed since.

@@ -35,6 +35,7 @@ pub(crate) fn stream_stats(stream: &str) -> StreamStats {
         frames_duplicated: 0,
         frames_undecodable: 0,
         gop_log: GopLogStats::default(),
+        startup_ms: None,
         last_failover: None,
         last_failure: None,
         left_out: 0,
@@ -129,7 +130,8 @@ async fn stats_have_the_contracts_fields() {
                 reserved state tags";
     assert_eq!(fields(&body["nodes"][0]), node);
     let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover \
-                  last_failure left_out name node protocol reattachments renditions source state tenant uptime_s";
+                  last_failure left_out name node protocol reattachments renditions source startup_ms state \
+                  tenant uptime_s";
     assert_eq!(fields(&body["streams"][0]), stream);
     assert_eq!(
         fields(&body["streams"][0]["source"]),

@@ -100,6 +100,7 @@ impl Snapshot<'_> {
                 bytes: report.log_bytes as u64,
                 duration_ms: u64::try_from(report.log_duration.as_millis()).unwrap_or(0),
             },
+            startup_ms: report.startup.map(millis),
             last_failover: report.failover.as_ref().map(failover),
             last_failure: report.last_failure.clone().map(|(reason, detail)| FailureStats { reason, detail }),
             left_out: self.left_out,

@@ -68,6 +68,7 @@ pub(in crate::proxy::stream) fn report() -> Report {
         log_gops: 14,
         log_bytes: 15,
         log_duration: Ticks::from_millis(16),
+        startup: Some(Duration::from_millis(26)),
         failover: Some(FailoverReport {
             from: Some(name("n2")),
             to: Some(name("n3")),
@@ -126,7 +127,7 @@ fn every_field_comes_from_where_it_should() {
             "from": "n2", "to": "n3", "cause": "node_lost", "detected_ms": 17, "recovered_ms": 18, "at": null,
         },
         "last_failure": { "reason": "ffmpeg_crashed", "detail": "why" },
-        "left_out": 25,
+        "startup_ms": 26, "left_out": 25,
         "renditions": [
             { "name": "high", "width": null, "height": null, "bitrate": 21, "frames": 300 },
             { "name": "low", "width": 640, "height": 360, "bitrate": 0, "frames": 240 },
