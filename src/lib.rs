@@ -61,15 +61,20 @@
 //!   where an attempt began, and two attempts would not agree on positions.
 //! * What FFmpeg reads is not always what the encoder sent: of several tracks in a message the followed one's share is
 //!   written as a body of its own, and H.264, AAC and MP3 that Enhanced RTMP names by a FourCC are written as FLV 10.1
-//!   has them ([`media::flv::tracks()`]), so that every FFmpeg reads them. All other bodies are carried untouched.
+//!   has them ([`media::flv::tracks()`]), so that every FFmpeg reads them. Where an intra refresh begins, an attempt that has
+//!   read a GOP before is told that all is whole there (`media::h264::refresh`). All other bodies are carried untouched.
 //! * `audio = "copy"` copies AAC. Any other audio is encoded to AAC ([`ffmpeg::ladder`]), because HLS players play little else.
 //! * Audio alone is a stream too: its sections have no video, a GOP of it is a second, and its playlists are cut at its own
 //!   access units ([`stream::take`], [`hls::Window`]). Video that shows later is a new section.
 //! * `takeover = "refuse"` keeps a stream for a publisher that sends: one that has been silent for 3 s is replaced, or an
 //!   encoder whose connection hangs could not come back.
 //! * The sender's clock is not believed (`stream::take::clock`): a step that neither the other track nor the time of
-//!   arrival explains is a jump and moves both tracks, decode times increase by at least FLV's millisecond, and sound
+//!   arrival explains is a jump and moves both tracks, no two pictures are shown at one time, and sound
 //!   is laid end to end by its samples, which stamps only correct.
+//! * FFmpeg's time zero is a multiple of 1001 s ([`ffmpeg::attempt::BASE_SECONDS`]): the grids of frame rates and of samples
+//!   are the timeline's own, in every attempt. Encoded audio begins on the grid of the source's samples (`ffmpeg::filters`),
+//!   so it is the same to the sample wherever an attempt begins.
+//! * What FFmpeg holds back of audio that pauses is given to the next attempt again ([`stream::unheard`]).
 //! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.
 //! * Failures are remembered by time and by node ([`stream::backoff`]), not only counted until the next commit, and no wait
 //!   is longer than a sixth of what the GOP log holds.

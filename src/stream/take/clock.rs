@@ -6,7 +6,7 @@
 //! 1. [`shifts`]: where a message stands, by the shift of its track between the sender's clock and the timeline; a step
 //!    that no time can explain ([`arrival`]) changes the shift, so that the timeline goes on one step later, for both
 //!    tracks alike.
-//! 2. [`pictures`]: decode times increase, presentation times are unique.
+//! 2. [`pictures`]: decode times never go back, presentation times are unique.
 //! 3. [`samples`]: sound is laid end to end, to the sample.
 //!
 //! What they give: pictures stand at whole milliseconds, sound at whole samples of its rate counted from the timeline's
