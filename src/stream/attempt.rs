@@ -1,7 +1,7 @@
 //! One attempt: an FFmpeg run on some node for one section, and how far it has been fed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::names::Name;
 use crate::ffmpeg::ladder::Output;
@@ -20,6 +20,11 @@ use super::unheard::Unheard;
 pub const WINDOW_INPUTS: usize = 128;
 /// The most bytes on their way to a node at once, unless a single access unit is larger.
 pub const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+
+/// How long an attempt may be fed pictures without giving one: as long as a take may go without a random access point.
+pub const UNDECODABLE_AFTER: Duration = super::take::RANDOM_ACCESS_WAIT;
+/// The fewest pictures that must have been fed meanwhile: twice what any encoder holds back.
+pub const UNDECODABLE_PICTURES: u32 = 120;
 
 /// How far an attempt is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +56,9 @@ pub struct Attempt {
     pub input_start: Ticks,
     /// When it was last heard of.
     pub last_heard: Instant,
+    /// Pictures sent since FFmpeg last gave one, and since when there are any.
+    unanswered: u32,
+    unanswered_since: Option<Instant>,
     cursor: Cursor,
     /// Whether it has read a picture.
     begun: bool,
@@ -81,6 +89,8 @@ impl Attempt {
             base: start.base,
             input_start: start.position,
             last_heard: now,
+            unanswered: 0,
+            unanswered_since: None,
             cursor: start.cursor,
             begun: false,
             in_flight_bytes: 0,
@@ -92,6 +102,26 @@ impl Attempt {
     /// Remembers an output's configuration until a fragment of it is committed.
     pub fn keep_init(&mut self, init: OutputInit) {
         self.inits.insert(init.output, init);
+    }
+
+    /// FFmpeg has given a picture.
+    pub fn answer(&mut self) {
+        (self.unanswered, self.unanswered_since) = (0, None);
+    }
+
+    /// What there is to be sent has been sent.
+    pub fn note_fed(&mut self, now: Instant) {
+        if self.unanswered > 0 {
+            self.unanswered_since.get_or_insert(now);
+        }
+    }
+
+    /// When it counts as unable to decode anything: [`UNDECODABLE_AFTER`] after the first picture that it has not answered, once
+    /// there are [`UNDECODABLE_PICTURES`] of them; `None` until then.
+    #[must_use]
+    pub fn undecodable_at(&self) -> Option<Instant> {
+        let fed = self.stage == Stage::Attached && self.unanswered >= UNDECODABLE_PICTURES;
+        self.unanswered_since.filter(|_| fed).map(|since| since + UNDECODABLE_AFTER)
     }
 
     /// Whether every output has begun, of a ladder with so many renditions.
@@ -130,6 +160,8 @@ impl Attempt {
         while self.stage == Stage::Attached && self.has_room() {
             match log.read(&mut self.cursor) {
                 Read::Unit(unit) => {
+                    self.unanswered =
+                        self.unanswered.saturating_add(u32::from(unit.track == TrackKind::Video));
                     let is_first =
                         unit.track == TrackKind::Video && !std::mem::replace(&mut self.begun, true);
                     let unit = if is_first { unit.clone() } else { section.warm(unit) };

@@ -170,7 +170,7 @@ impl Delivery {
     /// Asks for an attempt where there is none, and feeds the one there is.
     pub fn advance(&mut self, log: &GopLog, section: &Section, now: Instant) {
         self.start_attempt(log, section, now);
-        if self.feed(log, section) == Fed::FellOff {
+        if self.feed(log, section, now) == Fed::FellOff {
             self.fail(Reason::FellBehind, String::new(), now);
             self.start_attempt(log, section, now);
         }
@@ -181,9 +181,11 @@ impl Delivery {
         }
     }
 
-    fn feed(&mut self, log: &GopLog, section: &Section) -> Fed {
-        let attempt = self.attempt.as_mut();
-        attempt.map_or(Fed::Enough, |attempt| attempt.feed(log, section, &mut self.commands))
+    fn feed(&mut self, log: &GopLog, section: &Section, now: Instant) -> Fed {
+        let Some(attempt) = self.attempt.as_mut() else { return Fed::Enough };
+        let fed = attempt.feed(log, section, &mut self.commands);
+        attempt.note_fed(now);
+        fed
     }
 
     /// A section of the source began at `since`; the first one's start-up is measured.
@@ -235,9 +237,16 @@ impl Delivery {
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.attempt {
             Some(attempt) if attempt.stage == Stage::Finishing => Some(attempt.last_heard + FINISH_TIMEOUT),
-            Some(_) => None,
+            Some(attempt) => attempt.undecodable_at(),
             None => self.backoff.not_before().or(self.starved.map(|since| since + STARVED_WAIT)),
         }
+    }
+
+    /// Whether FFmpeg takes the pictures of `section`, which is being sent, and can decode none of them; said once.
+    pub fn take_undecodable(&mut self, section: &Section, now: Instant) -> bool {
+        let attempt = self.attempt.as_mut().filter(|_| section.closed.is_none());
+        let over = |attempt: &&mut Attempt| attempt.undecodable_at().is_some_and(|at| at <= now);
+        attempt.filter(over).map(|attempt| attempt.answer()).is_some()
     }
 
     /// Whether the log has had nothing to begin with for [`STARVED_WAIT`]; said once each time.
@@ -345,6 +354,14 @@ impl Delivery {
     ) -> Outcome {
         let renditions = self.renditions.len();
         let Some(attempt) = self.current(number, now) else { return Outcome::Continue };
+        let is_picture = match &output {
+            LeaseOutput::Progress(progress) => matches!(progress.output, Output::Rendition(_)),
+            LeaseOutput::Fragment(_) => true,
+            LeaseOutput::Init(_) | LeaseOutput::AudioUnit(_) | LeaseOutput::Ended(_) => false,
+        };
+        if is_picture {
+            attempt.answer();
+        }
         let taken = match output {
             LeaseOutput::Init(init) => {
                 attempt.keep_init(init);

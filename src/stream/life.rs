@@ -217,6 +217,12 @@ impl Stream {
             Phase::Opening(_) | Phase::Live | Phase::Reconnecting(_) | Phase::Ending(..) | Phase::Over => {}
         }
         self.delivery.handle_deadline(now);
+        let undecodable =
+            self.sections.front().is_some_and(|section| self.delivery.take_undecodable(section, now));
+        if undecodable {
+            let detail = "for 12 s nothing of the video could be decoded: is it damaged on its way?";
+            self.drop_publisher(Reason::NoRandomAccessPoint, detail.to_owned(), now);
+        }
         if self.delivery.take_starved(now) {
             let detail = "for 60 s no key frame has come at which another node could begin: \
                  let the encoder send one every few seconds";

@@ -102,6 +102,23 @@ impl Scene {
         }
     }
 
+    /// A node takes the lease and all that is sent, and FFmpeg gives nothing.
+    fn attach_silently(&mut self) {
+        while let Some(command) = self.stream.next_command() {
+            match command {
+                Command::Place { spec, .. } => {
+                    self.stream.handle_placed(spec.number, name("n1"), self.now);
+                    self.stream.handle_attached(spec.number, self.now);
+                }
+                Command::Feed { attempt, .. } => self.stream.handle_written(attempt, 1, self.now),
+                command @ (Command::Cancel { .. }
+                | Command::Commit(_)
+                | Command::ClosePublisher { .. }
+                | Command::Finish { .. }) => self.commands.push(command),
+            }
+        }
+    }
+
     /// Nodes answer at once, until there is nothing to be done.
     fn work(&mut self) {
         self.carry_out(true);

@@ -214,3 +214,27 @@ fn a_source_that_sends_no_random_access_point_any_more_is_closed_once_it_needs_o
     assert_eq!(scene.stream.phase, Phase::Reconnecting(scene.now + GRACE));
     assert_eq!(scene.stream.delivery.lost(), 8, "what the last attempt had not brought");
 }
+
+/// Pictures each 100 ms, with a key frame each second, of which FFmpeg gives none; says how the publisher is told.
+fn send_undecodable(answered: bool) -> String {
+    let mut scene = Scene::live();
+    scene.send(1, [video_tag(0, 0), audio_tag(0)]);
+    for picture_number in 0..200 {
+        let time = picture_number * 100;
+        let tag = if picture_number % 10 == 0 { key(time) } else { picture(time) };
+        scene.send(1, [tag, sound(time)]);
+        if answered {
+            scene.work();
+        } else {
+            scene.attach_silently();
+        }
+        scene.wait(Duration::from_millis(100));
+    }
+    scene.endings()
+}
+
+#[test]
+fn pictures_that_nobody_can_decode_end_their_publisher_after_twelve_seconds() {
+    assert_eq!(send_undecodable(true), "");
+    assert_eq!(send_undecodable(false), "close1:no_random_access_point");
+}
