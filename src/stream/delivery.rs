@@ -249,6 +249,11 @@ impl Delivery {
         attempt.filter(over).map(|attempt| attempt.answer()).is_some()
     }
 
+    /// The section that was put out is over: nothing is waited for in it any more.
+    pub fn end_section(&mut self) {
+        self.starved = None;
+    }
+
     /// Whether the log has had nothing to begin with for [`STARVED_WAIT`]; said once each time.
     pub fn take_starved(&mut self, now: Instant) -> bool {
         let over = |since: &mut Instant| now.saturating_duration_since(*since) >= STARVED_WAIT;

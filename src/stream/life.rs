@@ -392,6 +392,7 @@ impl Stream {
     /// The section at the front has been put out, or given up: on with the next one.
     fn next_section(&mut self) {
         self.sections.pop_front();
+        self.delivery.end_section();
         if let Some(section) = self.sections.front() {
             self.delivery.begin_section(section);
             self.delivery.release(&mut self.log, section);

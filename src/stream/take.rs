@@ -335,6 +335,7 @@ impl Take {
                 self.early_audio.clear();
                 self.gate = Gate::Open(Stale::Audio);
             }
+            (Gate::Closed { .. }, TrackKind::Audio) => self.early_audio.clear(),
             (Gate::Open(Stale::Fresh), TrackKind::Video) => self.gate = Gate::Open(Stale::Video),
             (Gate::Probing(_), _) if self.all_tracks_shown() => self.begin_section(),
             (Gate::Open(_) | Gate::Probing(_) | Gate::Closed { .. }, _) => {}
