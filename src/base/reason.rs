@@ -62,8 +62,10 @@ reasons! {
     WrongVersion => "wrong_version",
     /// A node of that name is connected already.
     NameTaken => "name_taken",
-    /// No node has room, or none is alive.
+    /// No node can take it, or none is alive.
     NoNode => "no_node",
+    /// Nodes could take it, but none has room.
+    NoRoom => "no_room",
     /// The node has no free slot.
     NoSlot => "no_slot",
     /// The node's connection broke, or it fell silent.

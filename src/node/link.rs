@@ -11,7 +11,8 @@ use super::connection::{Connection, ConnectionError, DialError, FrameReader, Fra
 use super::slots::Slots;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
-use crate::wire::message::{CONTROL_PATH, Heartbeat, Load, NodeHello, NodeMessage, ProxyMessage};
+use crate::wire::message::{CONTROL_PATH, NodeMessage, ProxyMessage};
+use crate::wire::report::{Heartbeat, Load, NodeHello};
 
 /// The first wait before dialling again; it doubles from time to time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -119,7 +120,7 @@ impl Link {
 
     /// Says who we are and waits to be welcome. The heartbeat interval that the proxy wants.
     async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, ControlEnd> {
-        send(writer, &NodeMessage::Hello(self.hello.clone())).await?;
+        send(writer, &NodeMessage::Hello(Box::new(self.hello.clone()))).await?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, reader.next()).await;
         match answer.map_err(|_| ControlEnd::Silent)?? {
             ProxyMessage::Welcome { proxy, heartbeat_ms } => {
@@ -127,7 +128,9 @@ impl Link {
                 Ok(Duration::from_millis(heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())))
             }
             ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
-            ProxyMessage::Lease(_) | ProxyMessage::Cancel { .. } => Err(ControlEnd::OutOfOrder),
+            ProxyMessage::Lease(_) | ProxyMessage::Prove | ProxyMessage::Cancel { .. } => {
+                Err(ControlEnd::OutOfOrder)
+            }
         }
     }
 
@@ -155,7 +158,7 @@ impl Link {
                     }
                 }
                 _ = beats.tick() => {
-                    let beat = Heartbeat { load: *self.load.borrow(), leases: slots.held() };
+                    let beat = Heartbeat { load: self.load.borrow().clone(), leases: slots.held() };
                     send(writer, &NodeMessage::Heartbeat(beat)).await?;
                 }
             }
@@ -168,12 +171,18 @@ fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage
     match message {
         ProxyMessage::Lease(spec) => {
             let lease = spec.lease;
-            Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused { lease, reason }))
+            Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused {
+                lease,
+                reason,
+                detail: String::new(),
+            }))
         }
         ProxyMessage::Cancel { lease, reason } => {
             slots.stop(lease, reason);
             Ok(None)
         }
+        // What it can do was proved when it started.
+        ProxyMessage::Prove => Ok(None),
         ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
         ProxyMessage::Welcome { .. } => Err(ControlEnd::OutOfOrder),
     }

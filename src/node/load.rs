@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::base::shutdown::CancellationToken;
-use crate::wire::message::{Capacity, Load};
+use crate::wire::report::{Capacity, Load};
 
 /// How often load is measured. CPU use is the mean over this time.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -19,7 +19,7 @@ pub(super) fn capacity(slots: u32) -> Capacity {
         system.refresh_memory();
         system.total_memory()
     });
-    Capacity { cores: u32::try_from(cores).unwrap_or(u32::MAX), memory, slots }
+    Capacity { cores: u32::try_from(cores).unwrap_or(u32::MAX), memory, slots, network_bps: None }
 }
 
 /// Measures until `stop`, for whoever looks at the other end of `latest`.
@@ -40,7 +40,7 @@ pub(super) async fn measure(latest: watch::Sender<Load>, stop: CancellationToken
 /// `percent` is of all cores. The first measurement has no time to compare with; JSON has no number for what it gives.
 fn load(percent: f32, memory: u64) -> Load {
     let share = f64::from(percent) / 100.0;
-    Load { cpu: if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }, memory }
+    Load { cpu: if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }, memory, ..Load::default() }
 }
 
 #[cfg(test)]
@@ -49,9 +49,9 @@ mod tests {
 
     #[test]
     fn a_share_is_a_number_between_zero_and_one() {
-        assert_eq!(load(50.0, 7), Load { cpu: 0.5, memory: 7 });
-        assert_eq!(load(f32::NAN, 7), Load { cpu: 0.0, memory: 7 });
-        assert_eq!(load(131.0, 7), Load { cpu: 1.0, memory: 7 });
+        assert_eq!(load(50.0, 7), Load { cpu: 0.5, memory: 7, ..Load::default() });
+        assert_eq!(load(f32::NAN, 7), Load { cpu: 0.0, memory: 7, ..Load::default() });
+        assert_eq!(load(131.0, 7), Load { cpu: 1.0, memory: 7, ..Load::default() });
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::wire::message::{Load, NodeHello};
+use crate::wire::report::{Capabilities, EncoderOn, Load, NodeHello};
 
 /// What a node must know.
 #[derive(Clone, Debug)]
@@ -78,10 +78,16 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
     let hello = NodeHello {
         name: settings.name,
         tags: settings.tags,
-        ffmpeg_version: ability.version,
-        encoders,
-        reads: ability.reads,
+        class: String::new(),
+        cost_per_hour: None,
+        watts: None,
         capacity: load::capacity(settings.slots),
+        capabilities: Capabilities {
+            ffmpeg_version: ability.version,
+            encoders: encoders.iter().map(|name| EncoderOn::cpu(name)).collect(),
+            reads: ability.reads,
+            ..Capabilities::default()
+        },
     };
     let mut slots =
         slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks);

@@ -15,6 +15,7 @@ use crate::ffmpeg::args::{self, Encoder};
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::ladder::MAX_RENDITIONS;
 use crate::wire::message::{LeaseId, LeaseSpec};
+use crate::wire::report::LeaseLoad;
 
 /// All leases of this node. They live on when the control connection breaks.
 pub(super) struct Slots {
@@ -90,9 +91,17 @@ impl Slots {
     }
 
     /// The leases that run and were not told to end.
-    pub(super) fn held(&mut self) -> Vec<LeaseId> {
+    pub(super) fn held(&mut self) -> Vec<LeaseLoad> {
         self.forget_ended();
-        self.running.iter().filter(|running| running.stop.is_some()).map(|running| running.lease).collect()
+        let held = self.running.iter().filter(|running| running.stop.is_some());
+        let load = |running: &Running| LeaseLoad {
+            lease: running.lease,
+            cpu: None,
+            memory: 0,
+            speed: None,
+            lag_ms: None,
+        };
+        held.map(load).collect()
     }
 
     /// Ends all leases and waits until nothing is left of them.

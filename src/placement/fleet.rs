@@ -17,7 +17,8 @@ use super::load::{self, ReportError};
 use super::place::{self, Choice, NodeState, Refusal};
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::wire::message::{Heartbeat, LeaseId, NodeHello};
+use crate::wire::message::LeaseId;
+use crate::wire::report::{Capabilities, Heartbeat, NodeHello};
 
 /// How long an offered lease waits for its node to connect. A node dials at once; two seconds are one lost SYN and
 /// its first retransmission (RFC 6298 §2: 1 s) on a slow link.
@@ -30,6 +31,9 @@ pub const MAX_NODES: usize = 1024;
 pub const LOST_SHOWN_FOR: Duration = Duration::from_secs(60);
 /// The most lost nodes that are shown; one more, and the one lost first is forgotten.
 pub const MAX_LOST_SHOWN: usize = 256;
+
+/// The longest text that a node may give with a refusal, in characters; the rest is cut off.
+const MAX_DETAIL_CHARS: usize = 200;
 
 /// Identifies a control connection for as long as the process lives; a name may come back on another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,6 +222,22 @@ impl Fleet {
         Ok(())
     }
 
+    /// What a node can do has changed.
+    ///
+    /// # Errors
+    /// When it is out of bounds, or the connection has no node.
+    pub fn handle_capabilities(
+        &mut self,
+        connection: ConnectionId,
+        capabilities: Capabilities,
+        now: Instant,
+    ) -> Result<(), NodeError> {
+        self.handle_deadline(now);
+        let capabilities = load::bounded_capabilities(capabilities)?;
+        self.member(connection)?.handle_capabilities(capabilities);
+        Ok(())
+    }
+
     /// A node leaves in order: it gets no new lease, and keeps those it has.
     ///
     /// # Errors
@@ -255,13 +275,15 @@ impl Fleet {
         &mut self,
         connection: ConnectionId,
         lease: LeaseId,
-        reason: Reason,
+        (reason, detail): (Reason, &str),
         now: Instant,
     ) -> Result<(), NodeError> {
         self.handle_deadline(now);
         let node = self.member(connection)?.name().clone();
         if self.leases.get(&lease).is_some_and(|held| held.node == node) {
-            let detail = format!("{node} refused the lease: {reason}");
+            let colon = if detail.is_empty() { "" } else { ": " };
+            let detail: String = detail.chars().filter(|c| !c.is_control()).take(MAX_DETAIL_CHARS).collect();
+            let detail = format!("{node} refused the lease: {reason}{colon}{detail}");
             self.fail(lease, reason, detail);
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! Numbers are clamped, because a node with an odd gauge is still of use; lists and texts out of bounds are refused,
 //! because no sound node sends them.
 
-use crate::wire::message::{Capacity, Heartbeat, Load, NodeHello};
+use crate::wire::report::{Capabilities, Capacity, EncoderOn, Heartbeat, Load, NodeHello};
 
 /// The most tags a node may have.
 pub const MAX_TAGS: usize = 64;
@@ -51,25 +51,34 @@ pub fn bounded_hello(mut hello: NodeHello) -> Result<NodeHello, ReportError> {
     if hello.tags.len() > MAX_TAGS {
         return Err(ReportError::TooManyTags(hello.tags.len()));
     }
-    if hello.encoders.len() > MAX_ENCODERS {
-        return Err(ReportError::TooManyEncoders(hello.encoders.len()));
+    hello.tags.sort();
+    hello.tags.dedup();
+    hello.capabilities = bounded_capabilities(hello.capabilities)?;
+    hello.capacity = bounded_capacity(hello.capacity);
+    Ok(hello)
+}
+
+/// What a node can do, with lists sorted and repetitions removed.
+///
+/// # Errors
+/// When a list or text is out of bounds.
+pub fn bounded_capabilities(mut capabilities: Capabilities) -> Result<Capabilities, ReportError> {
+    if capabilities.encoders.len() > MAX_ENCODERS {
+        return Err(ReportError::TooManyEncoders(capabilities.encoders.len()));
     }
-    if let Some(at) = hello.encoders.iter().position(|name| !is_encoder_name(name)) {
+    if let Some(at) = capabilities.encoders.iter().position(|on| !is_encoder_name(on)) {
         return Err(ReportError::BadEncoder(at));
     }
-    let version = &hello.ffmpeg_version;
+    let version = &capabilities.ffmpeg_version;
     if version.len() > MAX_VERSION_BYTES || version.chars().any(char::is_control) {
         return Err(ReportError::BadVersion(version.len()));
     }
-    hello.tags.sort();
-    hello.tags.dedup();
-    hello.encoders.sort();
-    hello.encoders.dedup();
+    capabilities.encoders.sort();
+    capabilities.encoders.dedup();
     // There are few kinds, but a list may name one a thousand times.
-    hello.reads.sort();
-    hello.reads.dedup();
-    hello.capacity = bounded_capacity(hello.capacity);
-    Ok(hello)
+    capabilities.reads.sort();
+    capabilities.reads.dedup();
+    Ok(capabilities)
 }
 
 /// What a heartbeat says, within bounds: the load, and how many leases the node holds.
@@ -79,12 +88,12 @@ pub fn bounded_hello(mut hello: NodeHello) -> Result<NodeHello, ReportError> {
 pub fn bounded_heartbeat(heartbeat: &Heartbeat, capacity: Capacity) -> Result<(Load, u32), ReportError> {
     let leases = heartbeat.leases.len();
     match u32::try_from(leases) {
-        Ok(count) if count <= MAX_SLOTS => Ok((bounded_load(heartbeat.load, capacity), count)),
+        Ok(count) if count <= MAX_SLOTS => Ok((bounded_load(heartbeat.load.clone(), capacity), count)),
         Ok(_) | Err(_) => Err(ReportError::TooManyLeases(leases)),
     }
 }
 
-fn is_encoder_name(name: &str) -> bool {
+fn is_encoder_name(EncoderOn { encoder: name, .. }: &EncoderOn) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=MAX_ENCODER_BYTES).contains(&name.len()) && name.bytes().all(allowed)
 }
@@ -94,13 +103,14 @@ fn bounded_capacity(capacity: Capacity) -> Capacity {
         cores: capacity.cores.min(MAX_CORES),
         memory: capacity.memory.min(MAX_MEMORY_BYTES),
         slots: capacity.slots.min(MAX_SLOTS),
+        network_bps: capacity.network_bps,
     }
 }
 
 /// A load that is not a number counts as full: who cannot say how busy he is gets nothing by it.
 fn bounded_load(load: Load, capacity: Capacity) -> Load {
     let cpu = if load.cpu.is_nan() { 1.0 } else { load.cpu.clamp(0.0, 1.0) };
-    Load { cpu, memory: load.memory.min(capacity.memory) }
+    Load { cpu, memory: load.memory.min(capacity.memory), ..load }
 }
 
 #[cfg(test)]
@@ -109,16 +119,23 @@ mod tests {
     use crate::base::names::Name;
     use crate::ffmpeg::capability::Carriage;
     use crate::wire::message::LeaseId;
+    use crate::wire::report::LeaseLoad;
     use proptest::prelude::*;
 
     fn hello() -> NodeHello {
         NodeHello {
             name: "n1".parse().expect("test name"),
             tags: Vec::new(),
-            ffmpeg_version: "5.1.9-0+deb12u1".into(),
-            encoders: vec!["libx264".into(), "aac".into()],
-            reads: vec![Carriage::Mp3, Carriage::H264, Carriage::Mp3],
-            capacity: Capacity { cores: 4, memory: 8 << 30, slots: 8 },
+            class: "x86".into(),
+            cost_per_hour: None,
+            watts: None,
+            capacity: Capacity { cores: 4, memory: 8 << 30, slots: 8, network_bps: None },
+            capabilities: Capabilities {
+                ffmpeg_version: "5.1.9-0+deb12u1".into(),
+                encoders: vec![EncoderOn::cpu("libx264"), EncoderOn::cpu("aac")],
+                reads: vec![Carriage::Mp3, Carriage::H264, Carriage::Mp3],
+                ..Capabilities::default()
+            },
         }
     }
 
@@ -136,27 +153,36 @@ mod tests {
         check(|_| {}, None);
         check(|hello| hello.tags = tags(64), None);
         check(|hello| hello.tags = tags(65), Some(ReportError::TooManyTags(65)));
-        check(|hello| hello.encoders = vec!["x".into(); 513], Some(ReportError::TooManyEncoders(513)));
-        check(|hello| hello.encoders[1] = String::new(), Some(ReportError::BadEncoder(1)));
-        check(|hello| hello.encoders[0] = "a b".into(), Some(ReportError::BadEncoder(0)));
-        check(|hello| hello.encoders[0] = "x".repeat(65), Some(ReportError::BadEncoder(0)));
-        check(|hello| hello.ffmpeg_version = "9\n".into(), Some(ReportError::BadVersion(2)));
-        check(|hello| hello.ffmpeg_version = "9".repeat(129), Some(ReportError::BadVersion(129)));
+        let encoders = |encoders: &[&str]| encoders.iter().map(|name| EncoderOn::cpu(name)).collect();
+        let check_encoders = |names: &[&str], expected| {
+            check(|hello| hello.capabilities.encoders = encoders(names), Some(expected));
+        };
+        check_encoders(&["x"; 513], ReportError::TooManyEncoders(513));
+        check_encoders(&["x", ""], ReportError::BadEncoder(1));
+        check_encoders(&["a b"], ReportError::BadEncoder(0));
+        check_encoders(&[&"x".repeat(65)], ReportError::BadEncoder(0));
+        let check_version = |version: &str, expected| {
+            check(|hello| hello.capabilities.ffmpeg_version = version.to_owned(), Some(expected));
+        };
+        check_version("9\n", ReportError::BadVersion(2));
+        check_version(&"9".repeat(129), ReportError::BadVersion(129));
     }
 
     #[test]
     fn a_monstrous_capacity_is_clamped() {
-        let capacity = Capacity { cores: u32::MAX, memory: u64::MAX, slots: u32::MAX };
+        let capacity = Capacity { cores: u32::MAX, memory: u64::MAX, slots: u32::MAX, network_bps: None };
         let bounded = bounded_hello(NodeHello { capacity, ..hello() }).expect("only clamped");
-        let expected = Capacity { cores: MAX_CORES, memory: MAX_MEMORY_BYTES, slots: MAX_SLOTS };
+        let expected =
+            Capacity { cores: MAX_CORES, memory: MAX_MEMORY_BYTES, slots: MAX_SLOTS, network_bps: None };
         assert_eq!(bounded.capacity, expected);
-        assert_eq!(bounded.encoders, ["aac", "libx264"]);
-        assert_eq!(bounded.reads, [Carriage::H264, Carriage::Mp3]);
+        assert_eq!(bounded.capabilities.encoders, [EncoderOn::cpu("aac"), EncoderOn::cpu("libx264")]);
+        assert_eq!(bounded.capabilities.reads, [Carriage::H264, Carriage::Mp3]);
     }
 
     fn check_cpu(cpu: f64, expected: f64) {
-        let load = bounded_load(Load { cpu, memory: 7 }, Capacity { cores: 1, memory: 5, slots: 1 });
-        assert_eq!(load, Load { cpu: expected, memory: 5 }, "{cpu}");
+        let capacity = Capacity { cores: 1, memory: 5, slots: 1, network_bps: None };
+        let load = bounded_load(Load { cpu, memory: 7, ..Load::default() }, capacity);
+        assert_eq!(load, Load { cpu: expected, memory: 5, ..Load::default() }, "{cpu}");
     }
 
     #[test]
@@ -170,8 +196,9 @@ mod tests {
 
     #[test]
     fn thousands_of_leases_are_refused() {
+        let lease = |id| LeaseLoad { lease: LeaseId(id), cpu: None, memory: 0, speed: None, lag_ms: None };
         let heartbeat =
-            |count: u64| Heartbeat { load: Load::default(), leases: (0..count).map(LeaseId).collect() };
+            |count: u64| Heartbeat { load: Load::default(), leases: (0..count).map(lease).collect() };
         let capacity = Capacity::default();
         assert_eq!(bounded_heartbeat(&heartbeat(1024), capacity), Ok((Load::default(), 1024)));
         assert_eq!(bounded_heartbeat(&heartbeat(1025), capacity), Err(ReportError::TooManyLeases(1025)));
@@ -180,7 +207,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_load_ends_up_within_bounds(cpu in any::<f64>(), memory: u64, capacity in 0..MAX_MEMORY_BYTES) {
-            let load = bounded_load(Load { cpu, memory }, Capacity { memory: capacity, ..Capacity::default() });
+            let load = bounded_load(Load { cpu, memory, ..Load::default() }, Capacity { memory: capacity, ..Capacity::default() });
             prop_assert!((0.0..=1.0).contains(&load.cpu));
             prop_assert!(load.memory <= capacity);
         }

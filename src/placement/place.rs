@@ -9,6 +9,7 @@ use super::demand::Demand;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::capability::Carriage;
+use crate::wire::report::EncoderOn;
 
 /// How a node stands with the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,8 +36,8 @@ pub struct NodeView<'a> {
     pub slots: u32,
     /// Leases it has been given, attached or only offered: what has just been placed counts at once.
     pub leases: u32,
-    /// FFmpeg's names of the encoders that work there.
-    pub encoders: &'a [String],
+    /// The encoders that work there.
+    pub encoders: &'a [EncoderOn],
     /// FFmpeg's version there, for the explanation.
     pub ffmpeg_version: &'a str,
     /// What that FFmpeg reads from FLV.
@@ -200,7 +201,7 @@ fn failed_constraint(node: &NodeView<'_>, demand: &Demand) -> Option<Constraint>
         return Some(Constraint::FreeSlot { slots: node.slots });
     }
     let missing = demand.encoders.iter().find(|wanted| {
-        let has = |name: &String| node.encoders.contains(name);
+        let has = |name: &String| node.encoders.iter().any(|on| on.encoder == *name);
         !wanted.any_of.iter().any(has)
     })?;
     Some(Constraint::Encoder { rendition: missing.rendition.clone(), any_of: missing.any_of.clone() })

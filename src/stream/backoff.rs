@@ -70,7 +70,7 @@ impl Backoff {
     pub fn handle_failure(&mut self, node: Option<Name>, reason: Reason, detail: String, now: Instant) {
         self.last = Some((reason, detail));
         self.forget(now);
-        if reason == Reason::NoNode {
+        if matches!(reason, Reason::NoNode | Reason::NoRoom) {
             self.not_before = Some(now + PLACE_AGAIN);
         } else if matches!(reason, Reason::NoSlot | Reason::NodeStopping | Reason::HandshakeTimeout) {
             // The node did not take it, which says nothing of the stream: the next best, and the same one not too soon.

@@ -3,18 +3,19 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::base::names::{Name, StreamName};
+use crate::base::names::StreamName;
 use crate::base::reason::Reason;
 pub use crate::ffmpeg::attempt::AttemptSpec;
-use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::Output;
 use crate::media::flv::{self, FlvError, TagKind};
 pub use crate::media::fragment::Fragment;
 use crate::media::time::Ticks;
 use crate::media::track::{AudioConfiguration, VideoConfiguration};
+use crate::wire::cost::Cost;
+use crate::wire::report::{Capabilities, EncoderOn, Heartbeat, NodeHello};
 
 /// Version of this protocol. Sides with different versions do not talk.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 /// The protocol's name in the HTTP `Upgrade` header.
 pub const UPGRADE: &str = "headgate-fleet";
 /// Path of a node's control connection on the fleet port.
@@ -36,15 +37,19 @@ pub struct LeaseId(pub u64);
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeMessage {
     /// First message: who the node is and what it can do.
-    Hello(NodeHello),
+    Hello(Box<NodeHello>),
     /// Sent at every heartbeat interval.
     Heartbeat(Heartbeat),
+    /// What it can do has changed, or was proved anew because the proxy asked.
+    Capabilities(Box<Capabilities>),
     /// The node does not take this lease.
     LeaseRefused {
         /// Which one.
         lease: LeaseId,
         /// Why.
         reason: Reason,
+        /// What more there is to say, for the log and the API: the dimension that has no room for example.
+        detail: String,
     },
     /// The node leaves in order; no new lease, please.
     Leaving,
@@ -70,6 +75,8 @@ pub enum ProxyMessage {
     },
     /// Please run this.
     Lease(Box<LeaseSpec>),
+    /// Prove again what you can do, and say it.
+    Prove,
     /// Give this lease up, connected or not.
     Cancel {
         /// Which one.
@@ -77,52 +84,6 @@ pub enum ProxyMessage {
         /// Why.
         reason: Reason,
     },
-}
-
-/// Who a node is and what it can do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeHello {
-    /// Its name, unique in the fleet.
-    pub name: Name,
-    /// Tags for placement.
-    pub tags: Vec<Name>,
-    /// FFmpeg's version as it prints it, for example `5.1.9-0+deb12u1`.
-    pub ffmpeg_version: String,
-    /// Encoders that really encoded a frame.
-    pub encoders: Vec<String>,
-    /// What its FFmpeg reads from FLV.
-    pub reads: Vec<Carriage>,
-    /// What it has.
-    pub capacity: Capacity,
-}
-
-/// What a node has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Capacity {
-    /// CPU cores.
-    pub cores: u32,
-    /// Memory in bytes.
-    pub memory: u64,
-    /// Leases at once.
-    pub slots: u32,
-}
-
-/// A node's sign of life.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Heartbeat {
-    /// What it is doing.
-    pub load: Load,
-    /// Leases it holds.
-    pub leases: Vec<LeaseId>,
-}
-
-/// Measured load of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Load {
-    /// Share of all cores in use, 0 to 1.
-    pub cpu: f64,
-    /// Memory in use, in bytes.
-    pub memory: u64,
 }
 
 /// One lease: a stream's attempt that a node shall run.
@@ -136,13 +97,18 @@ pub struct LeaseSpec {
     pub stream: StreamName,
     /// What to run.
     pub attempt: AttemptSpec,
+    /// What each rendition of the ladder is encoded by, in the ladder's order; `None` for a copy.
+    pub encoders: Vec<Option<EncoderOn>>,
+    /// What the proxy expects it to need. The node refuses what does not fit by its own count.
+    pub cost: Cost,
 }
 
 impl std::fmt::Debug for LeaseSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut masked = f.debug_struct("LeaseSpec");
         masked.field("lease", &self.lease).field("secret", &"***").field("stream", &self.stream);
-        masked.field("attempt", &self.attempt).finish()
+        masked.field("attempt", &self.attempt).field("encoders", &self.encoders).field("cost", &self.cost);
+        masked.finish()
     }
 }
 
@@ -284,6 +250,7 @@ pub struct AttemptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::Name;
     use crate::ffmpeg::attempt::AudioStart;
     use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency};
 
@@ -317,7 +284,8 @@ mod tests {
         };
         let name: Name = "a".parse().expect("a name");
         let stream = StreamName { tenant: name.clone(), name };
-        let spec = LeaseSpec { lease: LeaseId(7), secret: "0123abcd".into(), stream, attempt };
+        let (secret, encoders, cost) = ("0123abcd".into(), Vec::new(), Cost::default());
+        let spec = LeaseSpec { lease: LeaseId(7), secret, stream, attempt, encoders, cost };
         let message = format!("{:?}", ProxyMessage::Lease(Box::new(spec)));
         assert!(message.contains("LeaseId(7)") && !message.contains("0123abcd"), "{message}");
     }

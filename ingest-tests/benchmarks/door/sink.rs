@@ -12,10 +12,10 @@ use headgate::media::time::Ticks;
 use headgate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
 use headgate::wire::codec::{self, Message};
 use headgate::wire::message::{
-    AudioUnit, CONTROL_PATH, Capacity, Heartbeat, LEASE_PATH, LEASE_SECRET_HEADER, LeaseInput, LeaseOutput,
-    LeaseSpec, Load, Media, NodeHello, NodeMessage, OutputConfiguration, OutputInit, ProxyMessage, UPGRADE,
-    VERSION_HEADER, WIRE_VERSION,
+    AudioUnit, CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseId, LeaseInput, LeaseOutput, LeaseSpec,
+    Media, NodeMessage, OutputConfiguration, OutputInit, ProxyMessage, UPGRADE, VERSION_HEADER, WIRE_VERSION,
 };
+use headgate::wire::report::{Capabilities, Capacity, EncoderOn, Heartbeat, LeaseLoad, Load, NodeHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -63,7 +63,7 @@ struct Wire {
 async fn serve(proxy: Proxy) {
     let mut wire = Wire::upgrade(proxy, CONTROL_PATH, None).await.expect("the token is right");
     let mut output = BytesMut::new();
-    push(&mut output, &NodeMessage::Hello(hello()));
+    push(&mut output, &NodeMessage::Hello(Box::new(hello())));
     let mut beat = tokio::time::interval(HEARTBEAT);
     let mut leases = Vec::new();
     loop {
@@ -78,8 +78,8 @@ async fn serve(proxy: Proxy) {
         }
         tokio::select! {
             _ = beat.tick() => {
-                let load = Load { cpu: 0.1, memory: 1 << 30 };
-                push(&mut output, &NodeMessage::Heartbeat(Heartbeat { load, leases: leases.clone() }));
+                let load = Load { cpu: 0.1, memory: 1 << 30, ..Load::default() };
+                push(&mut output, &NodeMessage::Heartbeat(Heartbeat { load, leases: leases.iter().copied().map(held).collect() }));
             }
             read = wire.socket.read_buf(&mut wire.received) => match read {
                 Ok(0) | Err(_) => return,
@@ -331,9 +331,20 @@ fn hello() -> NodeHello {
     NodeHello {
         name: "sink".parse().expect("a name"),
         tags: Vec::new(),
-        ffmpeg_version: "5.1.9".into(),
-        encoders: vec!["libx264".into()],
-        reads: vec![Carriage::H264, Carriage::Aac],
-        capacity: Capacity { cores: 4096, memory: 1 << 40, slots: 1024 },
+        class: "sink".into(),
+        cost_per_hour: None,
+        watts: None,
+        capacity: Capacity { cores: 4096, memory: 1 << 40, slots: 1024, network_bps: None },
+        capabilities: Capabilities {
+            ffmpeg_version: "5.1.9".into(),
+            encoders: vec![EncoderOn::cpu("libx264")],
+            reads: vec![Carriage::H264, Carriage::Aac],
+            decodes: vec![Carriage::H264, Carriage::Aac],
+            ..Capabilities::default()
+        },
     }
+}
+
+fn held(lease: LeaseId) -> LeaseLoad {
+    LeaseLoad { lease, cpu: None, memory: 0, speed: Some(1.0), lag_ms: Some(0) }
 }

@@ -6,9 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::wire::codec::{self, Message};
 use crate::wire::message::{
-    CONTROL_PATH, LEASE_PATH, LeaseSpec, NodeHello, NodeMessage, ProxyMessage, UPGRADE, VERSION_HEADER,
-    WIRE_VERSION,
+    CONTROL_PATH, LEASE_PATH, LeaseSpec, NodeMessage, ProxyMessage, UPGRADE, VERSION_HEADER, WIRE_VERSION,
 };
+use crate::wire::report::NodeHello;
 
 /// The token of every test.
 pub(super) const TOKEN: &str = "fleet-token";
@@ -64,7 +64,7 @@ impl FakeProxy {
         let (_, mut peer) = self.upgrade(CONTROL_PATH).await;
         let NodeMessage::Hello(hello) = peer.next().await.unwrap() else { panic!("no hello") };
         peer.send(&ProxyMessage::Welcome { proxy: "fake".to_owned(), heartbeat_ms: 20 }).await;
-        (hello, peer)
+        (*hello, peer)
     }
 
     /// Gives a lease and takes its connection.

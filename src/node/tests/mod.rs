@@ -17,9 +17,11 @@ use crate::ffmpeg::attempt::{AttemptSpec, AudioStart};
 use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
+use crate::wire::cost::Cost;
 use crate::wire::message::{
     AttemptEnd, AudioUnit, Fragment, LeaseId, LeaseInput, LeaseOutput, LeaseSpec, NodeMessage, ProxyMessage,
 };
+use crate::wire::report::EncoderOn;
 use fake_proxy::{FakeProxy, Peer, SECRET, TOKEN};
 
 const BASE: Ticks = Ticks(10_000_000);
@@ -50,8 +52,8 @@ async fn node() -> Node {
     let running = tasks.spawn(run(settings(&proxy), tasks.clone(), stop.clone()));
     let (hello, control) = proxy.control().await;
     assert_eq!((hello.name.as_str(), hello.capacity.slots), ("n1", 1));
-    assert_eq!(hello.encoders, ["libx264"]);
-    assert!(hello.reads.contains(&Carriage::H264), "{:?}", hello.reads);
+    assert_eq!(hello.capabilities.encoders, [EncoderOn::cpu("libx264")]);
+    assert!(hello.capabilities.reads.contains(&Carriage::H264), "{:?}", hello.capabilities.reads);
     Node { proxy, control, stop, running }
 }
 
@@ -84,6 +86,8 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
             max_gop: Duration::from_secs(10),
             audio_start: AudioStart { first_sample: 1024, source: None },
         },
+        encoders: vec![Some(EncoderOn::cpu("libx264")), Some(EncoderOn::cpu("libx264")), None],
+        cost: Cost::default(),
     }
 }
 
@@ -256,7 +260,8 @@ async fn a_cancelled_lease_says_so_and_its_slot_is_free_again() {
     let mut node = node().await;
     let mut peer = running(&mut node, 126).await;
     node.control.send(&ProxyMessage::Lease(Box::new(lease(8, 126)))).await;
-    let refused = NodeMessage::LeaseRefused { lease: LeaseId(8), reason: Reason::NoSlot };
+    let refused =
+        NodeMessage::LeaseRefused { lease: LeaseId(8), reason: Reason::NoSlot, detail: String::new() };
     assert_eq!(node.control.next_answer().await, refused);
     node.control.send(&ProxyMessage::Cancel { lease: LeaseId(7), reason: Reason::Superseded }).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::Superseded);
@@ -301,7 +306,10 @@ async fn what_the_node_cannot_run_is_refused() {
     for (spec, reason) in [(spec, Reason::EncoderUnusable), (nothing, Reason::Unsupported)] {
         let lease = spec.lease;
         node.control.send(&ProxyMessage::Lease(Box::new(spec))).await;
-        assert_eq!(node.control.next_answer().await, NodeMessage::LeaseRefused { lease, reason });
+        assert_eq!(
+            node.control.next_answer().await,
+            NodeMessage::LeaseRefused { lease, reason, detail: String::new() }
+        );
     }
 }
 
@@ -312,7 +320,7 @@ async fn a_lease_outlives_the_control_connection() {
     drop(node.control);
     let (_, mut control) = node.proxy.control().await;
     let NodeMessage::Heartbeat(beat) = control.next().await.unwrap() else { panic!("no heartbeat") };
-    assert_eq!(beat.leases, [LeaseId(7)]);
+    assert_eq!(beat.leases.iter().map(|held| held.lease).collect::<Vec<_>>(), [LeaseId(7)]);
     peer.send(&LeaseInput::EndOfInput).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::Completed);
 }

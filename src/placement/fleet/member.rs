@@ -7,7 +7,8 @@ use super::{ConnectionId, LOST_AFTER_SUSPICIONS, LOST_SHOWN_FOR};
 use crate::base::names::Name;
 use crate::placement::load::{self, ReportError};
 use crate::placement::place::{NodeState, NodeView};
-use crate::wire::message::{Heartbeat, LeaseId, Load, NodeHello};
+use crate::wire::message::LeaseId;
+use crate::wire::report::{Capabilities, Heartbeat, Load, NodeHello};
 
 /// A node that is connected, or was not long ago.
 #[derive(Debug)]
@@ -60,8 +61,8 @@ impl Member {
         &self.hello
     }
 
-    pub(super) fn load(&self) -> Load {
-        self.load
+    pub(super) fn load(&self) -> &Load {
+        &self.load
     }
 
     pub(super) fn leases_reported(&self) -> u32 {
@@ -112,9 +113,9 @@ impl Member {
             state: self.state(),
             slots: self.hello.capacity.slots,
             leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
-            encoders: &self.hello.encoders,
-            ffmpeg_version: &self.hello.ffmpeg_version,
-            reads: &self.hello.reads,
+            encoders: &self.hello.capabilities.encoders,
+            ffmpeg_version: &self.hello.capabilities.ffmpeg_version,
+            reads: &self.hello.capabilities.reads,
         }
     }
 
@@ -130,6 +131,11 @@ impl Member {
             *silent = false;
         }
         Ok(())
+    }
+
+    /// What it can do has changed.
+    pub(super) fn handle_capabilities(&mut self, capabilities: Capabilities) {
+        self.hello.capabilities = capabilities;
     }
 
     /// It gets no new lease from now on. Says whether that is news.

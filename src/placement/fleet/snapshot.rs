@@ -9,7 +9,8 @@ use super::member::Member;
 use crate::base::names::Name;
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::place::NodeState;
-use crate::wire::message::{Capacity, LeaseId, Load};
+use crate::wire::message::LeaseId;
+use crate::wire::report::{Capacity, Load};
 
 /// All nodes and their totals at one instant: the `fleet` and `nodes` of the stats endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -129,11 +130,11 @@ impl NodeSnapshot {
             name: hello.name.clone(),
             state: view.state,
             tags: hello.tags.clone(),
-            ffmpeg_version: hello.ffmpeg_version.clone(),
-            encoders: hello.encoders.clone(),
-            reads: hello.reads.clone(),
+            ffmpeg_version: hello.capabilities.ffmpeg_version.clone(),
+            encoders: hello.capabilities.encoders.iter().map(|on| on.encoder.clone()).collect(),
+            reads: hello.capabilities.reads.clone(),
             heartbeat_age_ms: u64::try_from(member.silence(now).as_millis()).unwrap_or(u64::MAX),
-            load: member.load(),
+            load: member.load().clone(),
             capacity: hello.capacity,
             reserved: Reserved { slots: view.leases },
             leases: member.leases.iter().copied().collect(),

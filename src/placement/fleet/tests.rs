@@ -2,7 +2,7 @@ use super::*;
 use crate::base::clock;
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::load::MAX_TAGS;
-use crate::wire::message::{Capacity, Load};
+use crate::wire::report::{Capabilities, Capacity, EncoderOn, LeaseLoad, Load};
 
 mod simulation;
 
@@ -16,15 +16,21 @@ fn hello(node: &str, slots: u32) -> NodeHello {
     NodeHello {
         name: name(node),
         tags: Vec::new(),
-        ffmpeg_version: "9.0.2".into(),
-        encoders: vec!["libx264".into()],
-        reads: vec![Carriage::Aac, Carriage::H264],
-        capacity: Capacity { cores: 4, memory: 1 << 30, slots },
+        class: "x86".into(),
+        cost_per_hour: None,
+        watts: None,
+        capacity: Capacity { cores: 4, memory: 1 << 30, slots, network_bps: None },
+        capabilities: Capabilities {
+            ffmpeg_version: "9.0.2".into(),
+            encoders: vec![EncoderOn::cpu("libx264")],
+            reads: vec![Carriage::Aac, Carriage::H264],
+            ..Capabilities::default()
+        },
     }
 }
 
 fn heartbeat(cpu: f64) -> Heartbeat {
-    Heartbeat { load: Load { cpu, memory: 1 << 20 }, leases: Vec::new() }
+    Heartbeat { load: Load { cpu, memory: 1 << 20, ..Load::default() }, leases: Vec::new() }
 }
 
 /// A fleet and its clock.
@@ -216,12 +222,12 @@ fn only_the_node_that_has_a_lease_can_refuse_it() {
     let demand = Demand { exclude: vec![name("b")], ..Demand::default() };
     let lease = world.fleet.reserve(&demand, world.now).expect("a has room").lease;
     let mut refuse = |connection| {
-        world.fleet.handle_lease_refused(ConnectionId(connection), lease, Reason::NoSlot, world.now)
+        world.fleet.handle_lease_refused(ConnectionId(connection), lease, (Reason::NoSlot, ""), world.now)
     };
     assert_eq!(refuse(2), Ok(()));
     assert_eq!(refuse(3), Err(NodeError::NoHello));
     assert_eq!(world.commands(), []);
-    let refused = world.fleet.handle_lease_refused(ConnectionId(1), lease, Reason::NoSlot, world.now);
+    let refused = world.fleet.handle_lease_refused(ConnectionId(1), lease, (Reason::NoSlot, ""), world.now);
     assert_eq!(refused, Ok(()));
     assert_eq!(world.commands(), [failure(lease, Reason::NoSlot, "a refused the lease: no_slot")]);
 }
@@ -270,7 +276,8 @@ fn hostile_reports_are_refused_and_change_nothing() {
         (error.reason(), error.to_string().as_str()),
         (Reason::LimitExceeded, "a node has at most 64 tags, this one has 65",)
     );
-    let leases = (0..5000).map(LeaseId).collect();
+    let lease = |id| LeaseLoad { lease: LeaseId(id), cpu: None, memory: 0, speed: None, lag_ms: None };
+    let leases = (0..5000).map(lease).collect();
     let refused =
         world.fleet.handle_heartbeat(ConnectionId(1), &Heartbeat { leases, ..heartbeat(0.5) }, world.now);
     assert_eq!(refused.expect_err("5000 leases").reason(), Reason::LimitExceeded);
@@ -295,8 +302,12 @@ fn the_snapshot_has_the_fields_of_the_contract() {
         "fleet": { "nodes": 1, "alive": 1, "draining": 0, "queue_length": 0, "capacity_cores": 4, "used_cores": 2.0 },
         "nodes": [{
             "id": "a", "name": "a", "state": "alive", "tags": [], "ffmpeg_version": "9.0.2",
-            "encoders": ["libx264"], "reads": ["h264", "aac"], "heartbeat_age_ms": 120, "load": { "cpu": 0.5, "memory": 1_048_576 },
-            "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2 }, "reserved": { "slots": 1 },
+            "encoders": ["libx264"], "reads": ["h264", "aac"], "heartbeat_age_ms": 120,
+            "load": {
+                "cpu": 0.5, "memory": 1_048_576, "disk_read_bps": 0, "disk_write_bps": 0, "disk_busy": 0.0,
+                "disk_latency_ms": 0.0, "net_rx_bps": 0, "net_tx_bps": 0, "queue_length": 0, "gpus": [],
+            },
+            "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2, "network_bps": null }, "reserved": { "slots": 1 },
             "leases": [1], "leases_reported": 0,
         }],
     });

@@ -14,13 +14,13 @@ struct Node {
     state: NodeState,
     leases: u32,
     slots: u32,
-    encoders: Vec<String>,
+    encoders: Vec<EncoderOn>,
     ffmpeg: &'static str,
     reads: Vec<Carriage>,
 }
 
 fn node(text: &str, leases: u32, slots: u32) -> Node {
-    let (encoders, reads) = (vec!["libx264".into()], vec![Carriage::H264, Carriage::Aac]);
+    let (encoders, reads) = (vec![EncoderOn::cpu("libx264")], vec![Carriage::H264, Carriage::Aac]);
     Node { name: name(text), state: NodeState::Alive, leases, slots, encoders, ffmpeg: "5.1.9", reads }
 }
 

@@ -13,7 +13,7 @@ use crate::hls::View;
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot, Reserved};
 use crate::placement::place::NodeState;
 use crate::proxy::origin::StreamHandle;
-use crate::wire::message::{Capacity, Load};
+use crate::wire::report::{Capacity, Load};
 
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
@@ -61,8 +61,8 @@ fn node() -> NodeSnapshot {
         encoders: vec!["libx264".to_owned()],
         reads: Vec::new(),
         heartbeat_age_ms: 40,
-        load: Load { cpu: 0.5, memory: 1024 },
-        capacity: Capacity { cores: 2, memory: 4096, slots: 4 },
+        load: Load { cpu: 0.5, memory: 1024, ..Load::default() },
+        capacity: Capacity { cores: 2, memory: 4096, slots: 4, network_bps: None },
         reserved: Reserved::default(),
         leases: Vec::new(),
         leases_reported: 0,

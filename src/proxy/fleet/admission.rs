@@ -135,7 +135,7 @@ mod tests {
     fn check(path: &str, changes: &[(&'static str, Option<&str>)], expected: Result<Wanted, (u16, &str)>) {
         let mut headers = HeaderMap::new();
         let sound = [
-            (VERSION_HEADER, Some("3")),
+            (VERSION_HEADER, Some("4")),
             ("connection", Some("keep-alive, Upgrade")),
             ("upgrade", Some(UPGRADE)),
             ("authorization", Some("Bearer hunter2")),
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn the_version_is_looked_at_first() {
-        let changes = [(VERSION_HEADER, Some("4")), ("authorization", None)];
-        let detail = "the node speaks version 4 of the fleet protocol and the proxy version 3: \
+        let changes = [(VERSION_HEADER, Some("5")), ("authorization", None)];
+        let detail = "the node speaks version 5 of the fleet protocol and the proxy version 4: \
                       run the same headgate on both";
         check("/fleet/v2/control", &changes, Err((426, detail)));
         let detail = "no headgate-wire-version header: this is headgate's fleet port";
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_long_version_is_not_repeated_in_full() {
-        let detail = "the node speaks version 9999999999999999 of the fleet protocol and the proxy version 3: \
+        let detail = "the node speaks version 9999999999999999 of the fleet protocol and the proxy version 4: \
                       run the same headgate on both";
         check(CONTROL_PATH, &[(VERSION_HEADER, Some(&"9".repeat(5000)))], Err((426, detail)));
     }

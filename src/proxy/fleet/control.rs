@@ -136,12 +136,13 @@ impl Control {
             }
             let connection = self.connection;
             let input = match (self.newcomer.take(), message) {
-                (Some(queue), NodeMessage::Hello(hello)) => {
-                    Input::Hello { connection, hello: Box::new(hello), queue }
-                }
+                (Some(queue), NodeMessage::Hello(hello)) => Input::Hello { connection, hello, queue },
                 (
                     Some(_),
-                    NodeMessage::Heartbeat(_) | NodeMessage::LeaseRefused { .. } | NodeMessage::Leaving,
+                    NodeMessage::Heartbeat(_)
+                    | NodeMessage::Capabilities(_)
+                    | NodeMessage::LeaseRefused { .. }
+                    | NodeMessage::Leaving,
                 ) => {
                     return Err(End::HelloNotFirst);
                 }

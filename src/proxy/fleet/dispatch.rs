@@ -18,7 +18,9 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError};
 use crate::placement::place::NodeState;
-use crate::wire::message::{LeaseId, LeaseSpec, NodeHello, NodeMessage, ProxyMessage};
+use crate::wire::cost::Cost;
+use crate::wire::message::{LeaseId, LeaseSpec, NodeMessage, ProxyMessage};
+use crate::wire::report::NodeHello;
 
 /// The shortest time between two snapshots.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
@@ -144,6 +146,8 @@ impl Dispatch {
             secret: secret.expose(),
             stream: request.stream.clone(),
             attempt: request.attempt.clone(),
+            encoders: Vec::new(),
+            cost: Cost::default(),
         };
         let (slot, socket) = oneshot::channel();
         let (fail, failed) = oneshot::channel();
@@ -196,10 +200,13 @@ impl Dispatch {
             return Ok(());
         }
         match message {
-            NodeMessage::Hello(hello) => self.fleet.handle_hello(connection, hello, now),
+            NodeMessage::Hello(hello) => self.fleet.handle_hello(connection, *hello, now),
             NodeMessage::Heartbeat(heartbeat) => self.fleet.handle_heartbeat(connection, &heartbeat, now),
-            NodeMessage::LeaseRefused { lease, reason } => {
-                self.fleet.handle_lease_refused(connection, lease, reason, now)
+            NodeMessage::Capabilities(capabilities) => {
+                self.fleet.handle_capabilities(connection, *capabilities, now)
+            }
+            NodeMessage::LeaseRefused { lease, reason, detail } => {
+                self.fleet.handle_lease_refused(connection, lease, (reason, &detail), now)
             }
             NodeMessage::Leaving => self.fleet.handle_leaving(connection, now),
         }

@@ -249,7 +249,7 @@ async fn a_refused_lease_fails_with_the_nodes_reason() {
     let (proxy, mut node) = Proxy::with_node().await;
     let mut stream = proxy.ask().await;
     let LeaseSpec { lease, .. } = node.lease().await;
-    node.wire.send(&NodeMessage::LeaseRefused { lease, reason: Reason::NoSlot }).await;
+    node.wire.send(&NodeMessage::LeaseRefused { lease, reason: Reason::NoSlot, detail: String::new() }).await;
     Stream::check_placed(stream.event().await.as_ref());
     stream.check_fails(Reason::NoSlot).await;
 }
@@ -319,7 +319,7 @@ async fn a_secret_opens_one_connection_once() {
 async fn a_second_node_of_the_same_name_is_told_so_and_the_first_one_stays() {
     let (proxy, mut node) = Proxy::with_node().await;
     let mut second = Wire::upgrade(proxy.address, &request_head(CONTROL_PATH, TOKEN, &[])).await;
-    second.send(&NodeMessage::Hello(script::hello("n1"))).await;
+    second.send(&NodeMessage::Hello(Box::new(script::hello("n1")))).await;
     let refused = ProxyMessage::Refused {
         reason: Reason::NameTaken,
         detail: "a node named n1 is connected already".into(),
@@ -352,7 +352,7 @@ async fn check_refused(sent: &[NodeMessage], garbage: &[u8], expected: Reason) {
 
 #[tokio::test]
 async fn a_node_that_misbehaves_is_refused() {
-    let hello = || NodeMessage::Hello(script::hello("n1"));
+    let hello = || NodeMessage::Hello(Box::new(script::hello("n1")));
     let heartbeat = || NodeMessage::Heartbeat(script::heartbeat());
     check_refused(&[heartbeat()], b"", Reason::ProtocolViolation).await;
     check_refused(&[hello(), hello()], b"", Reason::ProtocolViolation).await;

@@ -233,7 +233,7 @@ impl Running {
             }
             LeaseEvent::Failed { node, reason, detail } => {
                 // What we gave up ourselves fails too, as the last that is heard of it.
-                if matches!(reason, Reason::NoNode | Reason::UnsupportedCodec)
+                if matches!(reason, Reason::NoNode | Reason::NoRoom | Reason::UnsupportedCodec)
                     || !self.task.leases.holds(attempt)
                 {
                     debug!(attempt, %reason, detail, "no lease for the attempt");

@@ -11,9 +11,10 @@ use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
-use crate::wire::message::{
-    AttemptEnd, AttemptSpec, Capacity, Heartbeat, LeaseId, LeaseSpec, Load, NodeHello, OutputConfiguration,
-    Progress,
+use crate::wire::cost::{Cost, GpuResources};
+use crate::wire::message::{AttemptEnd, AttemptSpec, LeaseId, LeaseSpec, OutputConfiguration, Progress};
+use crate::wire::report::{
+    Capabilities, Capacity, EncoderOn, Gpu, GpuLoad, Heartbeat, LeaseLoad, Load, NodeHello, UnusableEncoder,
 };
 
 /// Encodes `messages` one after the other and decodes them from pieces of `split` bytes.
@@ -66,25 +67,55 @@ fn output() -> impl Strategy<Value = Output> {
 fn node_message() -> impl Strategy<Value = NodeMessage> {
     let hello = (name(), prop::collection::vec(name(), 0..4), ".*", any::<u32>(), any::<u64>()).prop_map(
         |(name, tags, text, cores, memory)| {
-            NodeMessage::Hello(NodeHello {
+            NodeMessage::Hello(Box::new(NodeHello {
                 name,
                 tags,
-                ffmpeg_version: text.clone(),
-                encoders: vec![text],
-                reads: Carriage::ALL.iter().copied().take(cores as usize % 11).collect(),
-                capacity: Capacity { cores, memory, slots: cores },
-            })
+                class: text.clone(),
+                cost_per_hour: (cores > 9).then_some(0.25),
+                watts: (cores > 7).then(|| f64::from(cores)),
+                capacity: Capacity {
+                    cores,
+                    memory,
+                    slots: cores,
+                    network_bps: (cores > 5).then_some(memory),
+                },
+                capabilities: capabilities(text, cores, memory),
+            }))
         },
     );
     let heartbeat = (0u32..=100, any::<u64>(), prop::collection::vec(any::<u64>(), 0..8)).prop_map(
         |(percent, memory, leases)| {
-            let load = Load { cpu: f64::from(percent) / 100.0, memory };
-            NodeMessage::Heartbeat(Heartbeat { load, leases: leases.into_iter().map(LeaseId).collect() })
+            let cpu = f64::from(percent) / 100.0;
+            let gpu = GpuLoad { name: "GPU".into(), power_w: Some(cpu), ..GpuLoad::default() };
+            let load = Load { cpu, memory, disk_latency_ms: cpu, gpus: vec![gpu], ..Load::default() };
+            let lease = |lease| LeaseLoad {
+                lease: LeaseId(lease),
+                cpu: (lease > 1).then_some(cpu),
+                memory,
+                speed: Some(1.0),
+                lag_ms: Some(lease),
+            };
+            NodeMessage::Heartbeat(Heartbeat { load, leases: leases.into_iter().map(lease).collect() })
         },
     );
-    let refused = (any::<u64>(), reason())
-        .prop_map(|(lease, reason)| NodeMessage::LeaseRefused { lease: LeaseId(lease), reason });
-    prop_oneof![hello, heartbeat, refused, Just(NodeMessage::Leaving)]
+    let proved = (".*", any::<u32>(), any::<u64>())
+        .prop_map(|(text, gpu, memory)| NodeMessage::Capabilities(Box::new(capabilities(text, gpu, memory))));
+    let refused = (any::<u64>(), reason(), ".*").prop_map(|(lease, reason, detail)| {
+        NodeMessage::LeaseRefused { lease: LeaseId(lease), reason, detail }
+    });
+    prop_oneof![hello, heartbeat, proved, refused, Just(NodeMessage::Leaving)]
+}
+
+fn capabilities(text: String, gpu: u32, memory: u64) -> Capabilities {
+    let on = EncoderOn { encoder: text.clone(), gpu: (gpu > 3).then_some(gpu) };
+    Capabilities {
+        ffmpeg_version: text.clone(),
+        encoders: vec![on.clone()],
+        unusable: vec![UnusableEncoder { on, detail: text.clone() }],
+        reads: Carriage::ALL.iter().copied().take(gpu as usize % 11).collect(),
+        decodes: vec![Carriage::H264],
+        gpus: vec![Gpu { index: gpu, name: text, memory, sessions: (gpu > 4).then_some(gpu) }],
+    }
 }
 
 fn video_output() -> impl Strategy<Value = VideoOutput> {
@@ -135,12 +166,16 @@ fn proxy_message() -> impl Strategy<Value = ProxyMessage> {
     let lease =
         (any::<u64>(), "[0-9a-f]{32}", name(), attempt()).prop_map(|(lease, secret, name, attempt)| {
             let stream = StreamName { tenant: name.clone(), name };
-            ProxyMessage::Lease(Box::new(LeaseSpec { lease: LeaseId(lease), secret, stream, attempt }))
+            let on = EncoderOn { encoder: "h264_nvenc".into(), gpu: Some(1) };
+            let cost = Cost { gpus: vec![(1, GpuResources::default())], ..Cost::default() };
+            let (lease, encoders) = (LeaseId(lease), vec![None, Some(on)]);
+            ProxyMessage::Lease(Box::new(LeaseSpec { lease, secret, stream, attempt, encoders, cost }))
         });
     prop_oneof![
         (".*", any::<u64>()).prop_map(|(proxy, heartbeat_ms)| ProxyMessage::Welcome { proxy, heartbeat_ms }),
         (reason(), ".*").prop_map(|(reason, detail)| ProxyMessage::Refused { reason, detail }),
         lease,
+        Just(ProxyMessage::Prove),
         (any::<u64>(), reason())
             .prop_map(|(lease, reason)| ProxyMessage::Cancel { lease: LeaseId(lease), reason }),
     ]

@@ -70,7 +70,7 @@ impl Simulation {
             }
             Step::Refused { connection, lease } => {
                 let (connection, lease) = (ConnectionId(connection), LeaseId(lease));
-                let _ = fleet.handle_lease_refused(connection, lease, Reason::NoSlot, *now);
+                let _ = fleet.handle_lease_refused(connection, lease, (Reason::NoSlot, ""), *now);
             }
             Step::Reserve { prefer_not } => {
                 let demand = Demand { prefer_not: vec![node_name(prefer_not)], ..Demand::default() };

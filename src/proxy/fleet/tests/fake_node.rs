@@ -90,7 +90,7 @@ pub(in crate::proxy) struct FakeNode {
 impl FakeNode {
     pub(in crate::proxy) async fn join(proxy: SocketAddr, name: &str) -> Self {
         let mut wire = Wire::upgrade(proxy, &request_head(CONTROL_PATH, TOKEN, &[])).await;
-        wire.send(&NodeMessage::Hello(script::hello(name))).await;
+        wire.send(&NodeMessage::Hello(Box::new(script::hello(name)))).await;
         let answer = wire.receive().await;
         assert!(matches!(answer, Some(ProxyMessage::Welcome { heartbeat_ms: 250, .. })), "{answer:?}");
         Self { proxy, wire }
@@ -106,7 +106,7 @@ impl FakeNode {
         loop {
             match self.wire.receive().await? {
                 ProxyMessage::Lease(spec) => return Some(*spec),
-                ProxyMessage::Cancel { .. } => {}
+                ProxyMessage::Cancel { .. } | ProxyMessage::Prove => {}
                 other @ (ProxyMessage::Welcome { .. } | ProxyMessage::Refused { .. }) => {
                     panic!("no lease: {other:?}")
                 }

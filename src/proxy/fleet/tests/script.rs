@@ -8,10 +8,8 @@ use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Output, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 use crate::media::track::{VideoCodec, VideoConfiguration};
-use crate::wire::message::{
-    AttemptSpec, AudioUnit, Capacity, Fragment, Heartbeat, LeaseOutput, Load, NodeHello, OutputConfiguration,
-    OutputInit,
-};
+use crate::wire::message::{AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit};
+use crate::wire::report::{Capabilities, Capacity, EncoderOn, Heartbeat, Load, NodeHello};
 
 /// An attempt with one rendition and no audio.
 pub(in crate::proxy) fn attempt() -> AttemptSpec {
@@ -71,13 +69,19 @@ pub(in super::super) fn hello(name: &str) -> NodeHello {
     NodeHello {
         name: name.parse().expect("test name"),
         tags: Vec::new(),
-        ffmpeg_version: "5.1.9".into(),
-        encoders: vec!["libx264".into()],
-        reads: vec![Carriage::H264, Carriage::Aac, Carriage::Mp3],
-        capacity: Capacity { cores: 4, memory: 8 << 30, slots: 2 },
+        class: "x86".into(),
+        cost_per_hour: None,
+        watts: None,
+        capacity: Capacity { cores: 4, memory: 8 << 30, slots: 2, network_bps: None },
+        capabilities: Capabilities {
+            ffmpeg_version: "5.1.9".into(),
+            encoders: vec![EncoderOn::cpu("libx264")],
+            reads: vec![Carriage::H264, Carriage::Aac, Carriage::Mp3],
+            ..Capabilities::default()
+        },
     }
 }
 
 pub(in super::super) fn heartbeat() -> Heartbeat {
-    Heartbeat { load: Load { cpu: 0.5, memory: 1 << 30 }, leases: Vec::new() }
+    Heartbeat { load: Load { cpu: 0.5, memory: 1 << 30, ..Load::default() }, leases: Vec::new() }
 }
