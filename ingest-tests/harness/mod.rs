@@ -20,6 +20,7 @@ pub mod fleet;
 pub mod flv;
 pub mod frames;
 pub mod grid;
+pub mod host;
 pub mod http;
 pub mod judge;
 pub mod numbered;

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::host::Host;
 use super::process::{self, Identity};
 use super::{folder, wait_for, write};
 
@@ -74,9 +75,20 @@ pub struct Server {
 impl Server {
     /// Starts `headgate ROLE... --config FILE` with `config` in the file. Does not wait for anything.
     pub fn spawn(role: &[&str], config: &str) -> Self {
+        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_headgate")), role, config)
+    }
+
+    /// The same on a host of the test's own.
+    pub fn spawn_on(host: &Host, role: &[&str], config: &str) -> Self {
+        Self::spawn_by(host.command(Path::new(env!("CARGO_BIN_EXE_headgate"))), role, config)
+    }
+
+    fn spawn_by(mut command: Command, role: &[&str], config: &str) -> Self {
         let folder = folder();
         let file = write(folder.path(), "config.toml", config);
-        let mut child = command(role, &file).spawn().expect("the binary was built for this test");
+        command.args(role).arg("--config").arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary was built for this test");
         let stdout = Log::collect(child.stdout.take().expect("it was piped"));
         let stderr = Log::collect(child.stderr.take().expect("it was piped"));
         let (name, listening) = (role.join(" "), serde_json::Value::Null);
@@ -196,14 +208,6 @@ impl Drop for Server {
             assert!(clean.is_some(), "headgate {} left children running", self.name);
         }
     }
-}
-
-/// `headgate ROLE... --config FILE`, with its output piped.
-fn command(role: &[&str], config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
-    command.args(role).arg("--config").arg(config);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// The token that tests' nodes know.

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::PATIENCE;
 use crate::wire::codec::{self, Message};
 use crate::wire::message::{
     CONTROL_PATH, LEASE_PATH, LeaseSpec, NodeMessage, ProxyMessage, UPGRADE, VERSION_HEADER, WIRE_VERSION,
@@ -36,7 +37,8 @@ impl FakeProxy {
 
     /// Accepts a connection and answers its request with `head` and `body`. The request, as text.
     pub(super) async fn answer(&self, head: &str, body: &str) -> (String, Peer) {
-        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
+        let (mut stream, _) = accepted.expect("the node dials").unwrap();
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             request.push(stream.read_u8().await.unwrap());
@@ -93,7 +95,8 @@ impl Peer {
             if let Some(message) = codec::decode(&mut self.buffer).unwrap() {
                 return Some(message);
             }
-            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+            let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            if read.expect("the node says something, or closes").unwrap_or(0) == 0 {
                 return None;
             }
         }
@@ -111,7 +114,7 @@ impl Peer {
 
     /// Waits until the node has sent something that is not read.
     pub(super) async fn unread(&self) {
-        self.stream.readable().await.unwrap();
+        tokio::time::timeout(PATIENCE, self.stream.readable()).await.expect("the node sends").unwrap();
     }
 
     /// Raw bytes on the wire, for what no message can say.
