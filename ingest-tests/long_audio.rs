@@ -25,6 +25,8 @@ const BOUND: Duration = Duration::from_secs(300);
 const STEP: usize = 30 * 48_000;
 /// How far a drift would be seen.
 const REACH: i64 = 200;
+/// Between 44.1 and 48 kHz a piece lies between two samples, and is found at the one or the other.
+const ROUNDED_SAMPLES: i64 = 1;
 /// Times in FLV are milliseconds.
 const ROUNDED_US: i64 = 1_000;
 
@@ -80,7 +82,7 @@ fn encoded_sound_does_not_drift() {
         for lag in &lags {
             println!("{node:?}: encoded, at {} s: lag {:?} samples", lag.at / 48_000, lag.samples);
         }
-        findings.extend(pcm::judge(&lags));
+        findings.extend(pcm::judge_within(&lags, ROUNDED_SAMPLES));
         assert_none("encoded sound", &findings);
         assert!(lags.len() >= SECONDS as usize / 30 - 1, "{} pieces", lags.len());
     }

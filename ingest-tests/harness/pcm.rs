@@ -153,6 +153,11 @@ fn product(left: &[i16], right: &[i16]) -> i128 {
 
 /// What is wrong with these: a piece that is not found, or one that is elsewhere than the first.
 pub fn judge(lags: &[Lag]) -> Vec<String> {
+    judge_within(lags, 0)
+}
+
+/// The same, where pieces may be moved by so many samples.
+pub fn judge_within(lags: &[Lag], samples: i64) -> Vec<String> {
     let mut findings = Vec::new();
     let ms = |at: i64| at * 1_000 / RATE;
     let gone: Vec<String> =
@@ -164,7 +169,7 @@ pub fn judge(lags: &[Lag]) -> Vec<String> {
         findings.push("no sound that could be compared".to_owned());
         return findings;
     };
-    let moved = lags.iter().filter(|lag| lag.samples.is_some_and(|samples| samples != first));
+    let moved = lags.iter().filter(|lag| lag.samples.is_some_and(|found| (found - first).abs() > samples));
     let moved: Vec<String> =
         moved.map(|lag| format!("{:+} at ms {}", lag.samples.unwrap_or(0) - first, ms(lag.at))).collect();
     if !moved.is_empty() {
