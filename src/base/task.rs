@@ -27,6 +27,15 @@ impl Tasks {
         self.tracker.spawn(future)
     }
 
+    /// Runs `work` on a thread for what may block, as a task of this group. It must end by itself: nothing can cancel it,
+    /// and the group and the runtime wait for it.
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tracker.spawn_blocking(work)
+    }
+
     /// Waits until every task of the group has ended. Nothing may be spawned afterwards.
     pub async fn finish(&self) {
         self.tracker.close();
@@ -38,6 +47,15 @@ impl Tasks {
     pub fn running(&self) -> usize {
         self.tracker.len()
     }
+}
+
+/// Runs `work` on a thread of its own that nobody waits for and that ends with the process: for calls of a foreign library
+/// that may never return.
+///
+/// # Errors
+/// When the system has no room for another thread.
+pub fn detach(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
 #[cfg(test)]
@@ -67,6 +85,21 @@ mod tests {
         let lives = tasks.spawn(async { 7 });
         assert!(panics.await.expect_err("it panicked").is_panic());
         assert_eq!(lives.await.unwrap(), 7);
+        tasks.finish().await;
+    }
+
+    #[tokio::test]
+    async fn blocking_work_is_a_task_of_the_group_and_a_detached_thread_is_not() {
+        let tasks = Tasks::new();
+        assert_eq!(tasks.spawn_blocking(|| 7).await.unwrap(), 7);
+        let (told, tells) = tokio::sync::oneshot::channel();
+        let (_held, holds) = std::sync::mpsc::sync_channel::<()>(0);
+        let work = move || {
+            let _ = told.send(std::thread::current().name().map(str::to_owned));
+            let _ = holds.recv();
+        };
+        detach("apart", work).unwrap();
+        assert_eq!(tells.await.unwrap().as_deref(), Some("apart"));
         tasks.finish().await;
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
-    node     node: 8 slots, runs ffmpeg, dials 127.0.0.1:7070
+    node     node: 64 slots, runs ffmpeg, dials 127.0.0.1:7070
     ");
     }
 
@@ -160,7 +160,7 @@ mod tests {
     profile  mixed: audio aac:128k, latency low, deinterlaced by the field
                source: as it came
                540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast
-    node     n1: 8 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
+    node     n1: 64 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
     ");
     }
 

@@ -24,9 +24,13 @@ pub fn run(arguments: &cli::Node) -> Exit {
 /// What the node role must know, from the whole configuration.
 #[must_use]
 pub fn settings(config: &Config) -> NodeSettings {
-    let config::NodeSettings { name, tags, slots, ffmpeg, proxy } = config.node.clone();
+    let config::NodeSettings { name, tags, slots, ffmpeg, nvml, proxy } = config.node.clone();
+    let nvml = match nvml {
+        config::Nvml::Off => None,
+        config::Nvml::Library(library) => Some(library),
+    };
     let token: Option<Secret> = config.fleet.token.clone();
-    NodeSettings { name, tags, slots, ffmpeg, proxy: proxy.as_str().to_owned(), token }
+    NodeSettings { name, tags, slots, ffmpeg, nvml, proxy: proxy.as_str().to_owned(), token }
 }
 
 #[cfg(test)]
@@ -44,11 +48,13 @@ mod tests {
             tags = ["gpu"]
             slots = 3
             ffmpeg = "/opt/ffmpeg"
+            nvml = "/opt/nvml.so"
             proxy = "proxy.example:7070"
         "#;
         let settings = settings(&Config::parse(text, &System).expect("it is legal"));
         assert_eq!((settings.name.as_str(), settings.tags[0].as_str(), settings.slots), ("n1", "gpu", 3));
         assert_eq!(settings.ffmpeg, std::path::Path::new("/opt/ffmpeg"));
+        assert_eq!(settings.nvml.as_deref(), Some(std::path::Path::new("/opt/nvml.so")));
         assert_eq!(settings.proxy, "proxy.example:7070");
         assert!(settings.token.is_some_and(|token| token.matches(b"hunter2")));
     }

@@ -43,7 +43,7 @@ pub use error::{ConfigError, ConfigErrors, Located};
 pub use fleet::Fleet;
 pub use gop_log::GopLogLimits;
 pub use http::Http;
-pub use node::{NodeSettings, ProxyAddress};
+pub use node::{NodeSettings, Nvml, ProxyAddress};
 pub use origin::OriginSettings;
 pub(crate) use profile::written_audio;
 pub use rtmp::Rtmp;

@@ -21,6 +21,8 @@ pub struct NodeSettings {
     pub slots: u32,
     /// The FFmpeg to run: a name to be found in `PATH`, or a path.
     pub ffmpeg: PathBuf,
+    /// How GPUs are looked for.
+    pub nvml: Nvml,
     /// The fleet port of the proxy.
     pub proxy: ProxyAddress,
 }
@@ -30,8 +32,9 @@ impl Default for NodeSettings {
         Self {
             name: name_from_host(None),
             tags: Vec::new(),
-            slots: 8,
+            slots: 64,
             ffmpeg: "ffmpeg".into(),
+            nvml: Nvml::Library("libnvidia-ml.so.1".into()),
             proxy: ProxyAddress("127.0.0.1:7070".into()),
         }
     }
@@ -93,6 +96,29 @@ impl Setting for PathBuf {
     }
 }
 
+/// How GPUs are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nvml {
+    /// They are not.
+    Off,
+    /// Through this library of NVIDIA's driver. Where there is none, there are no GPUs.
+    Library(PathBuf),
+}
+
+impl Setting for Nvml {
+    const ALLOWED: &'static str =
+        r#""off", or the driver's library: a name that the system's loader finds, or a path"#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            // The loader takes no name for this whole program, and a zero byte ends one.
+            path if path.is_empty() || path.contains('\0') => None,
+            "off" => Some(Self::Off),
+            path => Some(Self::Library(path.into())),
+        }
+    }
+}
+
 impl Setting for Vec<Name> {
     const ALLOWED: &'static str = r#"a list of names, such as ["gpu", "rack-1"]"#;
 
@@ -109,6 +135,7 @@ pub(super) struct Written {
     tags: Key<Vec<Name>>,
     slots: Key<u32>,
     ffmpeg: Key<PathBuf>,
+    nvml: Key<Nvml>,
     proxy: Key<ProxyAddress>,
 }
 
@@ -122,6 +149,7 @@ impl Written {
             tags: reader.get(&self.tags, default.tags),
             slots: reader.within(&self.slots, default.slots, 1..=1000),
             ffmpeg: reader.get(&self.ffmpeg, default.ffmpeg),
+            nvml: reader.get(&self.nvml, default.nvml),
             proxy: reader.get(&self.proxy, default.proxy),
         }
     }
@@ -150,6 +178,17 @@ mod tests {
         check(Some(""), "node");
         check(None, "node");
         check(Some(&"a".repeat(200)), &"a".repeat(128));
+    }
+
+    #[test]
+    fn gpus_are_looked_for_by_a_library_or_not_at_all() {
+        let check = |text: &str, expected| assert_eq!(Nvml::read(&Value::String(text.to_owned())), expected);
+        check("off", Some(Nvml::Off));
+        check("libnvidia-ml.so.1", Some(Nvml::Library("libnvidia-ml.so.1".into())));
+        check("/opt/nvml.so", Some(Nvml::Library("/opt/nvml.so".into())));
+        check("", None);
+        check("a\0b", None);
+        assert_eq!(Nvml::read(&Value::Boolean(false)), None);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn every_key_is_heard() {
         gop_log = { max_duration = "1m", max_bytes = "128MB" }
         stream = { reconnect_grace = "0s", takeover = "refuse" }
         origin = { segment_duration = "4s", max_segment_duration = "4s", window = 10 }
-        node = { tags = ["gpu"], slots = 2, ffmpeg = "/opt/ffmpeg", proxy = "proxy:7070" }
+        node = { tags = ["gpu"], slots = 2, ffmpeg = "/opt/ffmpeg", nvml = "off", proxy = "proxy:7070" }
         "#,
     );
     assert_eq!(config.http.listen, "[::1]:0".parse().expect("it is an address"));
@@ -130,6 +130,7 @@ fn every_key_is_heard() {
     assert_eq!(config.stream, refuse);
     assert_eq!((config.origin.segment_duration, config.origin.window), (Duration::from_secs(4), 10));
     assert_eq!((config.node.tags, config.node.slots), (vec![name("gpu")], 2));
+    assert_eq!(config.node.nvml, Nvml::Off);
     assert_eq!(
         (config.node.ffmpeg.as_path(), config.node.proxy.as_str()),
         (Path::new("/opt/ffmpeg"), "proxy:7070")

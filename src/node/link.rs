@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::connection::{Connection, ConnectionError, DialError, FrameReader, FrameWriter, Proxy};
+use super::load::Measured;
 use super::slots::Slots;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::wire::message::{CONTROL_PATH, NodeMessage, ProxyMessage};
-use crate::wire::report::{Heartbeat, Load, NodeHello};
+use crate::wire::report::{Heartbeat, NodeHello};
 
 /// The first wait before dialling again; it doubles from time to time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 20..=10_000;
 pub(super) struct Link {
     pub(super) proxy: Proxy,
     pub(super) hello: NodeHello,
-    pub(super) load: watch::Receiver<Load>,
+    pub(super) measured: Measured,
     pub(super) stop: CancellationToken,
 }
 
@@ -158,7 +158,7 @@ impl Link {
                     }
                 }
                 _ = beats.tick() => {
-                    let beat = Heartbeat { load: self.load.borrow().clone(), leases: slots.held() };
+                    let beat = Heartbeat { load: self.measured.load(), leases: slots.held() };
                     send(writer, &NodeMessage::Heartbeat(beat)).await?;
                 }
             }

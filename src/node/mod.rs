@@ -4,7 +4,7 @@
 //! * `slots`, `slot`: which leases run here; one of them, from its FFmpeg to its connection.
 //! * `process`: the only place that starts FFmpeg; `words`: what it said last; `ability`: what it can do.
 //! * `output`: the bytes of one of its pipes become fragments and audio units; `outbox`: what waits for the link.
-//! * `connection`: an upgraded connection and its frames; `load`: what the machine is doing.
+//! * `connection`: an upgraded connection and its frames; `load`: what the machine and each lease are doing.
 
 mod ability;
 mod connection;
@@ -21,14 +21,12 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use tokio::sync::watch;
-
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::wire::report::{Capabilities, EncoderOn, Load, NodeHello};
+use crate::wire::report::{Capabilities, EncoderOn, NodeHello};
 
 /// What a node must know.
 #[derive(Clone, Debug)]
@@ -41,6 +39,9 @@ pub struct NodeSettings {
     pub slots: u32,
     /// The FFmpeg to run: a path, or a name to be looked up in `PATH`.
     pub ffmpeg: PathBuf,
+    /// The library by which NVIDIA's driver tells of GPUs: a path, or a name that the system's loader finds. `None` looks for
+    /// none.
+    pub nvml: Option<PathBuf>,
     /// `HOST:PORT` of the proxy's fleet port.
     pub proxy: String,
     /// The fleet's token, where it has one.
@@ -72,13 +73,13 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
     let encoders: Vec<String> = ability.encoders.iter().map(|encoder| encoder.name().to_owned()).collect();
     tracing::info!(node = %settings.name, ffmpeg = ability.version, ?encoders, "node started");
     let name = settings.name.clone();
-    let (latest, load) = watch::channel(Load::default());
-    tasks.spawn(load::measure(latest, stop.clone()));
+    let measured = load::start(settings.nvml, &tasks, stop.clone()).await;
+    let gpus = measured.gpus().borrow().clone();
     let proxy = connection::Proxy { address: settings.proxy, token: settings.token };
     let hello = NodeHello {
         name: settings.name,
         tags: settings.tags,
-        class: String::new(),
+        class: load::class(&gpus),
         cost_per_hour: None,
         watts: None,
         capacity: load::capacity(settings.slots),
@@ -86,12 +87,14 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
             ffmpeg_version: ability.version,
             encoders: encoders.iter().map(|name| EncoderOn::cpu(name)).collect(),
             reads: ability.reads,
+            gpus,
             ..Capabilities::default()
         },
     };
     let mut slots =
-        slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks);
-    link::Link { proxy, hello, load, stop }.run(&mut slots).await;
+        slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks)
+            .gauged(measured.gauges());
+    link::Link { proxy, hello, measured, stop }.run(&mut slots).await;
     slots.finish(Reason::NodeStopping).await;
     tracing::info!(node = %name, "node stopped");
     Ok(())

@@ -90,6 +90,8 @@ pub(super) struct OutputReader {
     fragmenter: Fragmenter,
     ready: VecDeque<LeaseOutput>,
     begun: bool,
+    /// Of the last access unit that came out.
+    position: Option<Ticks>,
     progress_sent: Option<Instant>,
 }
 
@@ -114,6 +116,7 @@ impl OutputReader {
             fragmenter: Fragmenter::new(rendition),
             ready: VecDeque::new(),
             begun: false,
+            position: None,
             progress_sent: None,
         }
     }
@@ -145,6 +148,11 @@ impl OutputReader {
     /// Whether FFmpeg has begun this output.
     pub(super) fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// Which output this is, and the presentation time of the last access unit that came out.
+    pub(super) fn position(&self) -> Option<(Output, Ticks)> {
+        self.position.map(|position| (self.output, position))
     }
 
     fn handle_header(&mut self, header: &TrackHeader) -> Result<(), OutputError> {
@@ -190,6 +198,7 @@ impl OutputReader {
                 self.ready.push_back(LeaseOutput::AudioUnit(AudioUnit { presentation_time, data }));
             }
         }
+        self.position = Some(presentation_time);
         self.tell_progress(presentation_time, now);
         Ok(())
     }

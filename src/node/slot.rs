@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::connection::{Connection, ConnectionError, FrameReader, FrameWriter, Proxy};
+use super::load::Gauge;
 use super::outbox::{Outbox, Waiting};
 use super::output::OutputReader;
 use super::process::Process;
@@ -39,14 +40,24 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last frames may take to leave after the attempt has ended.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a lease needs of its node.
+pub(super) struct Around {
+    /// Where its connection goes.
+    pub(super) proxy: Proxy,
+    /// Where its tasks belong.
+    pub(super) tasks: Tasks,
+    /// What is told of it with each heartbeat.
+    pub(super) gauge: Arc<Gauge>,
+}
+
 /// Runs a lease whose FFmpeg was started, until it ends or `stop` says why it shall end. Nothing of it is left then.
 pub(super) async fn run(
     spec: LeaseSpec,
     mut process: Process,
-    proxy: Proxy,
-    tasks: Tasks,
+    around: Around,
     stop: oneshot::Receiver<Reason>,
 ) {
+    let Around { proxy, tasks, gauge } = around;
     let begun = clock::now();
     let mut stop = std::pin::pin!(async { stop.await.unwrap_or(Reason::Shutdown) });
     let dialled = tokio::select! {
@@ -56,9 +67,10 @@ pub(super) async fn run(
         }
     };
     let end = match dialled {
-        Ok(connection) => Slot::new(&spec.attempt, process, tasks).run(connection, stop).await,
+        Ok(connection) => Slot::new(&spec.attempt, process, tasks, gauge).run(connection, stop).await,
         Err(end) => {
             process.end().await;
+            gauge.ended();
             end
         }
     };
@@ -72,6 +84,7 @@ struct Slot<'a> {
     process: Process,
     tasks: Tasks,
     outbox: Arc<Outbox>,
+    gauge: Arc<Gauge>,
 }
 
 /// Whether the connection can still say how an attempt ended.
@@ -111,9 +124,9 @@ struct PipeEnd {
 }
 
 impl<'a> Slot<'a> {
-    fn new(attempt: &'a AttemptSpec, process: Process, tasks: Tasks) -> Self {
+    fn new(attempt: &'a AttemptSpec, process: Process, tasks: Tasks, gauge: Arc<Gauge>) -> Self {
         let outbox = Arc::new(Outbox::default());
-        Self { attempt, process, tasks, outbox }
+        Self { attempt, process, tasks, outbox, gauge }
     }
 
     /// Moves bytes until one of four things ends the attempt, ends FFmpeg, and says to the proxy how it went.
@@ -122,6 +135,7 @@ impl<'a> Slot<'a> {
         let outbox = Arc::clone(&self.outbox);
         let mut delivery = std::pin::pin!(deliver(&outbox, writer));
         let input = self.process.input.take();
+        let gauge = Arc::clone(&self.gauge);
         let reading = CancellationToken::new();
         // Whether the proxy said that there is no more input.
         let input_ended = AtomicBool::new(false);
@@ -129,12 +143,13 @@ impl<'a> Slot<'a> {
             biased;
             reason = stop => (ended(reason), Link::Whole),
             end = self.produce(&reading, &input_ended) => (end, Link::Whole),
-            error = supply(&mut reader, input, &input_ended) => error.ending(),
+            error = supply(&mut reader, input, &input_ended, &gauge) => error.ending(),
             result = &mut delivery => SupplyError::from(result.err().unwrap_or(ConnectionError::Closed)).ending(),
         };
         // FFmpeg gets no one to write to any more, so it cannot wait for us while it ends.
         reading.cancel();
         self.process.end().await;
+        self.gauge.ended();
         if link == Link::Whole {
             let waiting = if end.reason == Reason::LinkSlow { Waiting::Discard } else { Waiting::Deliver };
             outbox.finish(LeaseOutput::Ended(end.clone()).encode().ok(), waiting);
@@ -149,7 +164,8 @@ impl<'a> Slot<'a> {
     async fn produce(&mut self, reading: &CancellationToken, input_ended: &AtomicBool) -> AttemptEnd {
         let words = self.process.words.take().map(|words| self.tasks.spawn(LastWords::read(words)));
         let progress = self.process.progress.take();
-        let progress = progress.map(|pipe| self.tasks.spawn(last_report(pipe, reading.clone())));
+        let progress = progress
+            .map(|pipe| self.tasks.spawn(last_report(pipe, reading.clone(), Arc::clone(&self.gauge))));
         let ends = match self.read_outputs(reading).await {
             Ok(ends) => ends,
             Err(failure) => return failure,
@@ -158,6 +174,7 @@ impl<'a> Slot<'a> {
             Ok(exit) => exit,
             Err(error) => return AttemptEnd { reason: Reason::Internal, detail: error.to_string() },
         };
+        self.gauge.ended();
         let lines = finished(words).await.unwrap_or_default().into_lines();
         let course = match (input_ended.load(Ordering::Relaxed), ends.iter().all(|end| end.begun)) {
             (false, _) => Course::InputOpen,
@@ -185,8 +202,8 @@ impl<'a> Slot<'a> {
         let (sender, mut receiver) = mpsc::channel(outputs.len().max(1));
         for (output, pipe) in outputs {
             let reader = OutputReader::new(output, self.attempt);
-            let (outbox, sender) = (Arc::clone(&self.outbox), sender.clone());
-            let read = reading.clone().run_until_cancelled_owned(read_output(pipe, reader, outbox));
+            let (outbox, gauge, sender) = (Arc::clone(&self.outbox), Arc::clone(&self.gauge), sender.clone());
+            let read = reading.clone().run_until_cancelled_owned(read_output(pipe, reader, outbox, gauge));
             self.tasks.spawn(async move {
                 if let Some(end) = read.await {
                     // Nobody listens any more when another output has failed before.
@@ -211,13 +228,15 @@ async fn supply(
     reader: &mut FrameReader,
     mut input: Option<ChildStdin>,
     input_ended: &AtomicBool,
+    gauge: &Gauge,
 ) -> SupplyError {
     loop {
-        match reader.next().await {
+        match next_input(reader, gauge).await {
             Ok(LeaseInput::Media(media)) => {
                 let Some(pipe) = &mut input else { continue };
-                match write(pipe, media.into_bytes(), reader).await {
-                    Ok(Taken::All) => {}
+                let bytes = media.into_bytes();
+                match write(pipe, bytes.clone(), reader).await {
+                    Ok(Taken::All) => gauge.given(&bytes),
                     // Its exit will say why.
                     Ok(Taken::NoMore) => input = None,
                     Err(error) => return error,
@@ -230,6 +249,23 @@ async fn supply(
             Err(error) => return error.into(),
         }
     }
+}
+
+/// What the proxy sends next. The gauge hears whether it was there already, or had to be waited for.
+async fn next_input(reader: &mut FrameReader, gauge: &Gauge) -> Result<LeaseInput, ConnectionError> {
+    let mut next = std::pin::pin!(reader.next());
+    let waiting = async {
+        gauge.waiting(clock::now());
+        std::future::pending::<()>().await;
+    };
+    let input = tokio::select! {
+        biased;
+        input = &mut next => input,
+        // Looked at only if the first is not ready.
+        () = waiting => next.await,
+    };
+    gauge.input(clock::now());
+    input
 }
 
 /// What FFmpeg did with its input.
@@ -263,7 +299,12 @@ async fn deliver(outbox: &Outbox, mut writer: FrameWriter) -> Result<(), Connect
 }
 
 /// Reads one output to its end.
-async fn read_output(mut pipe: Receiver, mut reader: OutputReader, outbox: Arc<Outbox>) -> PipeEnd {
+async fn read_output(
+    mut pipe: Receiver,
+    mut reader: OutputReader,
+    outbox: Arc<Outbox>,
+    gauge: Arc<Gauge>,
+) -> PipeEnd {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let count = match pipe.read(&mut buffer).await {
@@ -274,6 +315,9 @@ async fn read_output(mut pipe: Receiver, mut reader: OutputReader, outbox: Arc<O
         reader.handle_bytes(&buffer[..count]);
         if let Err(failure) = send_ready(&mut reader, &outbox) {
             return failed(failure);
+        }
+        if let Some((output, position)) = reader.position() {
+            gauge.made(output, position);
         }
     }
 }
@@ -300,11 +344,15 @@ fn push(outbox: &Outbox, message: &LeaseOutput) -> Result<(), AttemptEnd> {
     outbox.push(frame).map_err(|full| AttemptEnd { reason: Reason::LinkSlow, detail: full.to_string() })
 }
 
-/// FFmpeg's last progress report. The pipe is read to its end, so that FFmpeg never waits for us.
-async fn last_report(mut pipe: Receiver, reading: CancellationToken) -> Option<Report> {
+/// FFmpeg's last progress report; the gauge hears each. The pipe is read to its end, so that FFmpeg never waits for us.
+async fn last_report(mut pipe: Receiver, reading: CancellationToken, gauge: Arc<Gauge>) -> Option<Report> {
     let (mut reader, mut last, mut buffer) = (ProgressReader::default(), None, [0; 4096]);
     while let Some(Ok(count @ 1..)) = reading.run_until_cancelled(pipe.read(&mut buffer)).await {
-        last = reader.push(&buffer[..count]).or(last);
+        let report = reader.push(&buffer[..count]);
+        if let Some(report) = &report {
+            gauge.report(report, clock::now());
+        }
+        last = report.or(last);
     }
     last
 }

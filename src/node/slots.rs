@@ -1,14 +1,17 @@
 //! The node's slots: which leases it runs, and which it refuses. The node is the authority on its own room.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::connection::Proxy;
+use super::load::{Gauge, Gauges};
 use super::process::{Process, StartError};
 use super::slot;
+use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::task::Tasks;
 use crate::ffmpeg::args::{self, Encoder};
@@ -24,6 +27,7 @@ pub(super) struct Slots {
     capacity: usize,
     proxy: Proxy,
     tasks: Tasks,
+    gauges: Gauges,
     /// At most `capacity`, those included that were told to end and have not yet.
     running: Vec<Running>,
 }
@@ -32,6 +36,7 @@ struct Running {
     lease: LeaseId,
     /// Says why the lease shall end; `None` once said.
     stop: Option<oneshot::Sender<Reason>>,
+    gauge: Arc<Gauge>,
     task: JoinHandle<()>,
 }
 
@@ -48,7 +53,12 @@ impl Slots {
     /// `count` free slots for `ffmpeg`, which can use these encoders.
     pub(super) fn new(ffmpeg: PathBuf, usable: Vec<Encoder>, count: u32, proxy: Proxy, tasks: Tasks) -> Self {
         let capacity = usize::try_from(count).unwrap_or(usize::MAX);
-        Self { ffmpeg, usable, capacity, proxy, tasks, running: Vec::new() }
+        Self { ffmpeg, usable, capacity, proxy, tasks, gauges: Gauges::default(), running: Vec::new() }
+    }
+
+    /// The same, with leases that are measured.
+    pub(super) fn gauged(self, gauges: Gauges) -> Self {
+        Self { gauges, ..self }
     }
 
     /// Starts a lease.
@@ -76,9 +86,12 @@ impl Slots {
         tracing::info!(process = process.id(), "lease taken");
         let (stop, stopped) = oneshot::channel();
         let lease = spec.lease;
-        let run = slot::run(spec, process, self.proxy.clone(), self.tasks.clone(), stopped);
+        let gauge = self.gauges.open(spec.attempt.base, &args::outputs(&spec.attempt), process.id());
+        let around =
+            slot::Around { proxy: self.proxy.clone(), tasks: self.tasks.clone(), gauge: Arc::clone(&gauge) };
+        let run = slot::run(spec, process, around, stopped);
         let task = self.tasks.spawn(run.instrument(span));
-        self.running.push(Running { lease, stop: Some(stop), task });
+        self.running.push(Running { lease, stop: Some(stop), gauge, task });
         Ok(())
     }
 
@@ -90,18 +103,14 @@ impl Slots {
             .for_each(|running| running.stop(reason));
     }
 
-    /// The leases that run and were not told to end.
+    /// The leases that run, those included that were told to end and have not yet, and what they use.
     pub(super) fn held(&mut self) -> Vec<LeaseLoad> {
         self.forget_ended();
-        let held = self.running.iter().filter(|running| running.stop.is_some());
-        let load = |running: &Running| LeaseLoad {
-            lease: running.lease,
-            cpu: None,
-            memory: 0,
-            speed: None,
-            lag_ms: None,
-        };
-        held.map(load).collect()
+        let now = clock::now();
+        // A lease that a new one with the same number has superseded is the node's own affair.
+        let later = |at: usize, lease| self.running[at + 1..].iter().any(|running| running.lease == lease);
+        let running = self.running.iter().enumerate().filter(|(at, running)| !later(*at, running.lease));
+        running.map(|(_, running)| running.gauge.load(running.lease, now)).collect()
     }
 
     /// Ends all leases and waits until nothing is left of them.

@@ -41,6 +41,7 @@ fn settings(proxy: &FakeProxy) -> NodeSettings {
         tags: vec!["gpu".parse().unwrap()],
         slots: 1,
         ffmpeg: "ffmpeg".into(),
+        nvml: None,
         proxy: proxy.address(),
         token: Some(Secret::new(TOKEN)),
     }
