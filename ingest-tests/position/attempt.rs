@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use command_fds::CommandFdExt;
-use headgate::ffmpeg::args::{Encoder, Pipes, arguments, outputs};
+use headgate::ffmpeg::args::{Equipment, Pipes, arguments, choose, outputs};
 use headgate::ffmpeg::attempt::AttemptSpec;
+use headgate::ffmpeg::encoder::{Encoder, Usable};
 use headgate::ffmpeg::ladder::Output;
 use headgate::media::flv::{TagKind, file_header, tag_header, tag_trailer};
 use headgate::media::fmp4::read::{AccessUnit, Event, Reader};
@@ -78,7 +79,9 @@ pub fn start(ffmpeg: Ffmpeg, spec: &AttemptSpec) -> Running {
         read.insert(output, Pipe::read(ours));
     }
     let mut command = Command::new(ffmpeg.path());
-    command.args(arguments(spec, Encoder::ALL, &pipes).expect("libx264 is known"));
+    let encoders = choose(spec, &[Usable::software(Encoder::Libx264)]).expect("libx264 is known");
+    let equipment = Equipment { encoders, cores: 8 };
+    command.args(arguments(spec, &equipment, &pipes).expect("the preset is one"));
     command.preserved_fds(ends);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
     // The ends that FFmpeg has are closed here with the command, or no pipe would ever end.

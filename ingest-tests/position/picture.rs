@@ -80,6 +80,7 @@ pub fn rendition(fps: Option<&str>, preset: &str) -> Rendition {
         height: 90,
         video_bitrate: Bitrate::kilobits(300),
         fps: fps.map(|fps| fps.parse().expect("a rate")),
+        threads: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: preset.to_owned() },
     }
 }

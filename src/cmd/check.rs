@@ -1,14 +1,14 @@
 //! `headgate check`: validates the configuration and prints what would run.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::base::names::Name;
 use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
-use crate::config::{Config, RtmpsListen, Tenant, written_audio};
-use crate::ffmpeg::ladder::{Deinterlace, Ladder, Latency, Rendition, VideoOutput};
+use crate::config::{Config, Profile, RtmpsListen, Tenant, written_audio};
+use crate::ffmpeg::ladder::{Deinterlace, Latency, Rendition, VideoOutput};
 
 /// Runs the command.
 #[must_use]
@@ -30,7 +30,7 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_listeners(f, self.0)?;
         self.0.tenants.iter().try_for_each(|(name, tenant)| write_tenant(f, name, tenant))?;
-        self.0.profiles.iter().try_for_each(|(name, ladder)| write_profile(f, name, ladder))?;
+        self.0.profiles.iter().try_for_each(|(name, profile)| write_profile(f, name, profile))?;
         write_node(f, self.0)
     }
 }
@@ -67,7 +67,8 @@ fn write_tenant(f: &mut fmt::Formatter<'_>, name: &Name, tenant: &Tenant) -> fmt
     writeln!(f, "tenant   {name}: {keys}; at most {max_streams} streams, profile {profile}")
 }
 
-fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, ladder: &Ladder) -> fmt::Result {
+fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, profile: &Profile) -> fmt::Result {
+    let Profile { ladder, tags } = profile;
     let latency = match ladder.latency {
         Latency::Normal => "normal",
         Latency::Low => "low",
@@ -77,21 +78,32 @@ fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, ladder: &Ladder) -> fm
         Deinterlace::Frame => ", deinterlaced by the frame",
         Deinterlace::Field => ", deinterlaced by the field",
     };
-    writeln!(f, "profile  {name}: audio {}, latency {latency}{deinterlaced}", written_audio(ladder.audio))?;
+    write!(f, "profile  {name}: audio {}, latency {latency}{deinterlaced}", written_audio(ladder.audio))?;
+    write_tags(f, ", nodes tagged", &tags.require)?;
+    write_tags(f, ", rather those tagged", &tags.prefer)?;
+    writeln!(f)?;
     ladder.renditions.iter().try_for_each(|rendition| write_rendition(f, rendition))
 }
 
+fn write_tags(f: &mut fmt::Formatter<'_>, what: &str, tags: &[Name]) -> fmt::Result {
+    if !tags.is_empty() {
+        f.write_str(what)?;
+    }
+    tags.iter().try_for_each(|tag| write!(f, " {tag}"))
+}
+
 fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Result {
-    let Rendition { name, height, video_bitrate, fps, video } = rendition;
+    let Rendition { name, height, video_bitrate, fps, threads, video } = rendition;
     let bitrate = video_bitrate.written();
     match video {
         VideoOutput::Copy => writeln!(f, "           {name}: as it came"),
         VideoOutput::H264 { encoders, preset } => {
             let encoders = encoders.join(" or ");
             let fps = fps.map(|fps| format!(", {fps} pictures a second")).unwrap_or_default();
+            let threads = threads.map(|threads| format!(", at most {threads} threads")).unwrap_or_default();
             writeln!(
                 f,
-                "           {name}: H.264, {height} lines{fps}, {bitrate} by {encoders}, preset {preset}"
+                "           {name}: H.264, {height} lines{fps}, {bitrate} by {encoders}, preset {preset}{threads}"
             )
         }
     }
@@ -99,11 +111,10 @@ fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Re
 
 fn write_node(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
     let node = &config.node;
-    let mut tags = String::new();
-    node.tags.iter().try_for_each(|tag| write!(tags, " {tag}"))?;
-    let tags = if tags.is_empty() { String::new() } else { format!(", tags{tags}") };
     let (slots, ffmpeg, proxy) = (node.slots, node.ffmpeg.display(), &node.proxy);
-    writeln!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}{tags}", node.name)
+    write!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}", node.name)?;
+    write_tags(f, ", tags", &node.tags)?;
+    writeln!(f)
 }
 
 #[cfg(test)]
@@ -142,9 +153,11 @@ mod tests {
             audio = "aac:128k"
             latency = "low"
             deinterlace = "field"
+            require_tags = ["gpu"]
+            prefer_tags = ["rack-1", "rack-2"]
             renditions = [
                 { name = "source", height = 1080, video_bitrate = "6M", video_codec = "copy" },
-                { name = "540p", height = 540, video_bitrate = "1.5M", encoder = ["h264_nvenc", "libx264"], fps = 29.97 },
+                { name = "540p", height = 540, video_bitrate = "1.5M", encoder = ["h264_nvenc", "libx264"], fps = 29.97, threads = 2 },
             ]
         "#;
         let config = Config::parse(text, &crate::config::System).expect("it is legal");
@@ -157,9 +170,9 @@ mod tests {
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
-    profile  mixed: audio aac:128k, latency low, deinterlaced by the field
+    profile  mixed: audio aac:128k, latency low, deinterlaced by the field, nodes tagged gpu, rather those tagged rack-1 rack-2
                source: as it came
-               540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast
+               540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast, at most 2 threads
     node     n1: 64 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
     ");
     }

@@ -28,13 +28,11 @@ pub(crate) mod units;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::base::names::Name;
-use crate::ffmpeg::ladder::Ladder;
 
 use document::Document;
 use reader::Reader;
@@ -46,6 +44,7 @@ pub use http::Http;
 pub use node::{NodeSettings, Nvml, ProxyAddress};
 pub use origin::OriginSettings;
 pub(crate) use profile::written_audio;
+pub use profile::{Profile, ProfileTags};
 pub use rtmp::Rtmp;
 pub use rtmps::{CertificateError, CertificateFiles, Rtmps, RtmpsListen};
 pub use stream::{StreamSettings, Takeover};
@@ -76,8 +75,8 @@ pub struct Config {
     pub node: NodeSettings,
     /// Who may publish; at least one.
     pub tenants: BTreeMap<Name, Tenant>,
-    /// The ladders by the name of their profile; `default` is always among them.
-    pub profiles: BTreeMap<Name, Arc<Ladder>>,
+    /// The profiles by their names; `default` is always among them.
+    pub profiles: BTreeMap<Name, Profile>,
 }
 
 impl Default for Config {

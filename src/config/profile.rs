@@ -1,4 +1,4 @@
-//! `[profiles.NAME]`: a ladder under a name.
+//! `[profiles.NAME]`: a ladder under a name, and the nodes that it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, MAX_RENDI
 
 /// Name of the audio in URLs, which no rendition may take.
 const AUDIO: &str = "audio";
+/// The most tags that a profile may name; each is looked for on each node.
+const MAX_TAGS: usize = 32;
 /// What AAC can sensibly be told, in kilobits per second.
 const AAC_KILOBITS: std::ops::RangeInclusive<u64> = 16..=512;
 
@@ -24,7 +26,7 @@ pub(super) fn default_name() -> Name {
 }
 
 /// Two H.264 renditions, and the source's audio as it is.
-pub(super) fn default_ladder() -> Ladder {
+fn default_ladder() -> Ladder {
     Ladder {
         renditions: rendition::default_renditions(),
         audio: AudioOutput::Copy,
@@ -33,20 +35,43 @@ pub(super) fn default_ladder() -> Ladder {
     }
 }
 
+/// What is made of a stream, and where. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The outputs.
+    pub ladder: Arc<Ladder>,
+    /// The nodes that may make them.
+    pub tags: Arc<ProfileTags>,
+}
+
+/// Which nodes a profile is for, by their tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileTags {
+    /// A node must have all of these.
+    pub require: Vec<Name>,
+    /// Nodes that have all of these come first.
+    pub prefer: Vec<Name>,
+}
+
+/// The profile without a word of configuration.
+pub(super) fn default_profile() -> Profile {
+    Profile { ladder: Arc::new(default_ladder()), tags: Arc::default() }
+}
+
 /// The profiles that there are when none is written.
-pub(super) fn built_in() -> BTreeMap<Name, Arc<Ladder>> {
-    BTreeMap::from([(default_name(), Arc::new(default_ladder()))])
+pub(super) fn built_in() -> BTreeMap<Name, Profile> {
+    BTreeMap::from([(default_name(), default_profile())])
 }
 
 /// All profiles: the built-in one, replaced or joined by what is written.
 pub(super) fn mean(
     written: &BTreeMap<Spanned<String>, Written>,
     reader: &mut Reader,
-) -> BTreeMap<Name, Arc<Ladder>> {
+) -> BTreeMap<Name, Profile> {
     let mut profiles = built_in();
-    for (name, profile) in written {
-        let ladder = profile.mean(reader);
-        profiles.extend(reader.name(name).map(|name| (name, Arc::new(ladder))));
+    for (name, written) in written {
+        let profile = written.mean(reader);
+        profiles.extend(reader.name(name).map(|name| (name, profile)));
     }
     profiles
 }
@@ -59,10 +84,12 @@ pub(super) struct Written {
     audio: Key<AudioOutput>,
     latency: Key<Latency>,
     deinterlace: Key<Deinterlace>,
+    require_tags: Key<Vec<Name>>,
+    prefer_tags: Key<Vec<Name>>,
 }
 
 impl Written {
-    fn mean(&self, reader: &mut Reader) -> Ladder {
+    fn mean(&self, reader: &mut Reader) -> Profile {
         let default = default_ladder();
         let renditions = match &self.renditions {
             Some(written) => {
@@ -72,12 +99,25 @@ impl Written {
             }
             None => default.renditions,
         };
-        Ladder {
+        let ladder = Ladder {
             renditions,
             audio: reader.get(&self.audio, default.audio),
             latency: reader.get(&self.latency, default.latency),
             deinterlace: reader.get(&self.deinterlace, default.deinterlace),
+        };
+        let tags = ProfileTags {
+            require: Self::tags(&self.require_tags, reader),
+            prefer: Self::tags(&self.prefer_tags, reader),
+        };
+        Profile { ladder: Arc::new(ladder), tags: Arc::new(tags) }
+    }
+
+    fn tags(key: &Key<Vec<Name>>, reader: &mut Reader) -> Vec<Name> {
+        let tags = reader.get(key, Vec::new());
+        if tags.len() > MAX_TAGS {
+            reader.refuse(key.place(), format!("must be at most {MAX_TAGS} tags"));
         }
+        tags
     }
 }
 

@@ -6,7 +6,7 @@ use toml::{Spanned, Value};
 use super::reader::{Key, Reader, Setting};
 use crate::base::names::Name;
 use crate::base::units::Bitrate;
-use crate::ffmpeg::args::Encoder;
+use crate::ffmpeg::encoder::{Encoder, PRESETS};
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{Rendition, VideoOutput};
 
@@ -16,6 +16,8 @@ const MAX_HEIGHT: u32 = 4320;
 const MIN_HEIGHT: u32 = 16;
 /// The most encoders that one rendition may name.
 const MAX_ENCODERS: usize = 8;
+/// The most threads that one may ask for. Each but one holds a picture back.
+const MAX_THREADS: u32 = 64;
 /// Encoder where none is written.
 const DEFAULT_ENCODER: &str = "libx264";
 /// Preset where none is written.
@@ -28,6 +30,7 @@ pub(super) fn default_renditions() -> Vec<Rendition> {
         height,
         video_bitrate: Bitrate::kilobits(kilobits),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 {
             encoders: vec![DEFAULT_ENCODER.to_owned()],
             preset: DEFAULT_PRESET.to_owned(),
@@ -45,8 +48,9 @@ pub(super) struct Written {
     video_bitrate: Key<Bitrate>,
     video_codec: Key<VideoCodec>,
     encoder: Key<Encoders>,
-    preset: Key<Word>,
+    preset: Key<Preset>,
     fps: Key<FrameRate>,
+    threads: Key<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -55,13 +59,13 @@ enum VideoCodec {
     Copy,
 }
 
-/// Names of FFmpeg encoders, the best first; at least one.
+/// FFmpeg's names of encoders, the best first; at least one.
 #[derive(Clone)]
 struct Encoders(Vec<String>);
 
-/// A word that is safe as an FFmpeg argument: it cannot be taken for an option.
+/// One of [`PRESETS`].
 #[derive(Clone)]
-struct Word(String);
+struct Preset(String);
 
 impl Written {
     pub(super) fn name(&self) -> &Key<Name> {
@@ -70,23 +74,24 @@ impl Written {
 
     fn video(&self, reader: &mut Reader) -> VideoOutput {
         if reader.get(&self.video_codec, VideoCodec::H264) == VideoCodec::Copy {
-            for place in [self.encoder.place(), self.preset.place(), self.fps.place()].into_iter().flatten() {
+            let idle = [self.encoder.place(), self.preset.place(), self.fps.place(), self.threads.place()];
+            for place in idle.into_iter().flatten() {
                 reader.refuse(Some(place), "does nothing beside video_codec = \"copy\": remove it");
             }
             return VideoOutput::Copy;
         }
         let Encoders(encoders) = reader.get(&self.encoder, Encoders(vec![DEFAULT_ENCODER.to_owned()]));
-        let Word(preset) = reader.get(&self.preset, Word(DEFAULT_PRESET.to_owned()));
-        let known: Vec<Encoder> = encoders.iter().filter_map(|name| Encoder::by_name(name)).collect();
-        if known.is_empty() {
+        let Preset(preset) = reader.get(&self.preset, Preset(DEFAULT_PRESET.to_owned()));
+        if encoders.iter().any(|name| Encoder::by_name(name).is_none()) {
             let names: Vec<_> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
-            reader.refuse(self.encoder.place(), format!("must name one of: {}", names.join(", ")));
-        }
-        for encoder in known.iter().filter(|encoder| !encoder.presets().contains(&preset.as_str())) {
-            let problem = format!("{} has the presets {}", encoder.name(), encoder.presets().join(", "));
-            reader.refuse(self.preset.place(), problem);
+            reader.refuse(self.encoder.place(), format!("must be of these encoders: {}", names.join(", ")));
         }
         VideoOutput::H264 { encoders, preset }
+    }
+
+    fn threads(&self, reader: &mut Reader) -> Option<u32> {
+        let threads = reader.optional(&self.threads)?;
+        Some(reader.within(&self.threads, threads, 1..=MAX_THREADS))
     }
 }
 
@@ -97,7 +102,7 @@ pub(super) fn mean(written: &Spanned<Written>, reader: &mut Reader) -> Option<Re
     let height = reader.required(&written.height, "height", &table);
     let video_bitrate = reader.required(&written.video_bitrate, "video_bitrate", &table);
     let video = written.video(reader);
-    let fps = reader.optional(&written.fps);
+    let (fps, threads) = (reader.optional(&written.fps), written.threads(reader));
     // 4:2:0 pictures have half as many lines of colour.
     if height.is_some_and(|height| !(MIN_HEIGHT..=MAX_HEIGHT).contains(&height) || height % 2 != 0) {
         let problem = format!("must be an even number from {MIN_HEIGHT} to {MAX_HEIGHT}");
@@ -106,7 +111,7 @@ pub(super) fn mean(written: &Spanned<Written>, reader: &mut Reader) -> Option<Re
     if video_bitrate.is_some_and(|bitrate| !(10..=200_000).contains(&(bitrate.0 / 1000))) {
         reader.refuse(written.video_bitrate.place(), "must be from 10k to 200M");
     }
-    Some(Rendition { name: name?, height: height?, video_bitrate: video_bitrate?, fps, video })
+    Some(Rendition { name: name?, height: height?, video_bitrate: video_bitrate?, fps, threads, video })
 }
 
 impl Setting for VideoCodec {
@@ -134,13 +139,13 @@ impl Setting for FrameRate {
     }
 }
 
-impl Setting for Word {
-    const ALLOWED: &'static str = "a preset of the encoder, such as \"veryfast\"";
+impl Setting for Preset {
+    const ALLOWED: &'static str =
+        "one of ultrafast, superfast, veryfast, faster, fast, medium, slow, slower and veryslow";
 
     fn read(written: &Value) -> Option<Self> {
-        let text = written.as_str().filter(|text| (1..=32).contains(&text.len()))?;
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        (text.bytes().all(legal) && !text.starts_with('-')).then(|| Self(text.to_owned()))
+        let name = written.as_str().filter(|name| PRESETS.contains(name))?;
+        Some(Self(name.to_owned()))
     }
 }
 
@@ -150,8 +155,7 @@ impl Setting for Encoders {
 
     fn read(written: &Value) -> Option<Self> {
         let listed = written.as_array().map_or(std::slice::from_ref(written), Vec::as_slice);
-        let encoders: Option<Vec<_>> =
-            listed.iter().map(|one| Word::read(one).map(|Word(name)| name)).collect();
+        let encoders: Option<Vec<_>> = listed.iter().map(|one| Some(one.as_str()?.to_owned())).collect();
         encoders.filter(|encoders| (1..=MAX_ENCODERS).contains(&encoders.len())).map(Self)
     }
 }

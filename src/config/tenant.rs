@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::{Spanned, Value};
 
-use super::profile;
+use super::profile::{self, Profile, ProfileTags};
 use super::reader::{Key, Reader, Setting};
 use super::surroundings::SecretSource;
 use crate::base::names::Name;
@@ -33,6 +33,8 @@ pub struct Tenant {
     pub profile: Name,
     /// The ladder of that profile.
     pub ladder: Arc<Ladder>,
+    /// The nodes that profile is for.
+    pub profile_tags: Arc<ProfileTags>,
     /// Whether it was said that a tenant without keys is meant so.
     pub allow_anonymous: bool,
 }
@@ -150,33 +152,34 @@ impl Written {
         self.keys.is_empty() && self.allow_anonymous.value() != Some(&true)
     }
 
-    fn mean(&self, profiles: &BTreeMap<Name, Arc<Ladder>>, reader: &mut Reader) -> Tenant {
+    fn mean(&self, profiles: &BTreeMap<Name, Profile>, reader: &mut Reader) -> Tenant {
         let allow_anonymous = reader.get(&self.allow_anonymous, false);
         if allow_anonymous && !self.keys.is_empty() {
             reader
                 .refuse(self.allow_anonymous.place(), "contradicts the tenant's keys: remove one of the two");
         }
-        let (profile, ladder) = self.profile(profiles, reader);
+        let (profile, Profile { ladder, tags }) = self.profile(profiles, reader);
         Tenant {
             keys: self.keys.iter().filter_map(|key| mean_key(key, reader)).collect(),
             max_streams: reader.within(&self.max_streams, DEFAULT_MAX_STREAMS, 1..=100_000),
             profile,
             ladder,
+            profile_tags: tags,
             allow_anonymous,
         }
     }
 
-    fn profile(&self, profiles: &BTreeMap<Name, Arc<Ladder>>, reader: &mut Reader) -> (Name, Arc<Ladder>) {
+    fn profile(&self, profiles: &BTreeMap<Name, Profile>, reader: &mut Reader) -> (Name, Profile) {
         let name = reader.get(&self.profile, profile::default_name());
-        if let Some(ladder) = profiles.get(&name) {
-            return (name, Arc::clone(ladder));
+        if let Some(profile) = profiles.get(&name) {
+            return (name, profile.clone());
         }
         let known: Vec<_> = profiles.keys().map(Name::as_str).collect();
         reader.refuse(
             self.profile.place(),
             format!("must be a profile, of which there are: {}", known.join(", ")),
         );
-        (name, Arc::new(profile::default_ladder()))
+        (name, profile::default_profile())
     }
 }
 
@@ -197,7 +200,7 @@ fn mean_key(written: &Spanned<WrittenKey>, reader: &mut Reader) -> Option<Stream
 /// All tenants; the built-in one only where none is written, since its door is open.
 pub(super) fn mean(
     written: &BTreeMap<Spanned<String>, Written>,
-    profiles: &BTreeMap<Name, Arc<Ladder>>,
+    profiles: &BTreeMap<Name, Profile>,
     reader: &mut Reader,
 ) -> BTreeMap<Name, Tenant> {
     if written.is_empty() {
@@ -211,15 +214,16 @@ pub(super) fn mean(
 }
 
 /// The tenant `live`, without keys.
-pub(super) fn built_in(profiles: &BTreeMap<Name, Arc<Ladder>>) -> BTreeMap<Name, Tenant> {
+pub(super) fn built_in(profiles: &BTreeMap<Name, Profile>) -> BTreeMap<Name, Tenant> {
     let name = BUILT_IN.parse().expect("four letters are a name");
     let profile = profile::default_name();
-    let ladder = profiles.get(&profile).cloned().unwrap_or_else(|| Arc::new(profile::default_ladder()));
+    let Profile { ladder, tags } = profiles.get(&profile).cloned().unwrap_or_else(profile::default_profile);
     let tenant = Tenant {
         keys: Vec::new(),
         max_streams: DEFAULT_MAX_STREAMS,
         profile,
         ladder,
+        profile_tags: tags,
         allow_anonymous: false,
     };
     BTreeMap::from([(name, tenant)])

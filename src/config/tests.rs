@@ -147,6 +147,8 @@ fn a_profile_is_a_ladder_under_a_name() {
         audio = "aac:128k"
         latency = "low"
         deinterlace = "frame"
+        require_tags = ["gpu"]
+        prefer_tags = ["eu", "rack-1"]
         [[profiles.mixed.renditions]]
         name = "source"
         height = 1080
@@ -159,6 +161,7 @@ fn a_profile_is_a_ladder_under_a_name() {
         encoder = ["h264_nvenc", "libx264"]
         preset = "fast"
         fps = 23.976
+        threads = 6
         [[profiles.mixed.renditions]]
         name = "270p"
         height = 270
@@ -166,11 +169,15 @@ fn a_profile_is_a_ladder_under_a_name() {
         fps = "25/1"
         "#,
     );
-    let ladder = &config.profiles[&name("mixed")];
+    let Profile { ladder, tags } = &config.profiles[&name("mixed")];
+    assert_eq!(**tags, ProfileTags { require: vec![name("gpu")], prefer: vec![name("eu"), name("rack-1")] });
+    assert_eq!(&config.tenants[&name("acme")].profile_tags, tags);
     assert_eq!(ladder.audio, AudioOutput::Aac { bitrate: Bitrate::kilobits(128) });
     assert_eq!((ladder.latency, ladder.deinterlace), (Latency::Low, Deinterlace::Frame));
     let rates = [None, FrameRate::new(24_000, 1001), FrameRate::new(25, 1)];
     assert_eq!(ladder.renditions.iter().map(|rendition| rendition.fps).collect::<Vec<_>>(), rates);
+    let threads = [None, Some(6), None];
+    assert_eq!(ladder.renditions.iter().map(|rendition| rendition.threads).collect::<Vec<_>>(), threads);
     assert_eq!(ladder.renditions[0].video, VideoOutput::Copy);
     let encoders = vec!["h264_nvenc".to_owned(), "libx264".to_owned()];
     assert_eq!(ladder.renditions[1].video, VideoOutput::H264 { encoders, preset: "fast".to_owned() });

@@ -8,61 +8,20 @@
 use std::os::fd::RawFd;
 
 use super::attempt::AttemptSpec;
+use super::encoder::{Encoder, PRESETS, Usable};
 use super::ladder::{AudioOutput, Latency, Output, Rendition, VideoOutput};
 use super::{bounds, filters};
 
 #[cfg(test)]
 mod tests;
 
-/// Video encoders whose flags are known. A profile may name others; no node can run them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Encoder {
-    /// x264 on the CPU.
-    Libx264,
-}
-
-impl Encoder {
-    /// Every encoder there is a row of flags for.
-    pub const ALL: &'static [Encoder] = &[Encoder::Libx264];
-
-    /// The presets it has, the fastest first.
-    #[must_use]
-    pub const fn presets(self) -> &'static [&'static str] {
-        match self {
-            Self::Libx264 => &[
-                "ultrafast",
-                "superfast",
-                "veryfast",
-                "faster",
-                "fast",
-                "medium",
-                "slow",
-                "slower",
-                "veryslow",
-            ],
-        }
-    }
-
-    /// FFmpeg's name of it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Libx264 => "libx264",
-        }
-    }
-
-    /// The encoder that FFmpeg calls `name`, if its flags are known.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|encoder| encoder.name() == name)
-    }
-}
-
-/// How one output's video or audio is made on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding<'a> {
-    Copy,
-    H264 { encoder: Encoder, preset: &'a str },
+/// What a node runs an attempt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equipment {
+    /// What each rendition is encoded by, in the ladder's order; `None` for a copy.
+    pub encoders: Vec<Option<Usable>>,
+    /// The node's cores: no encoder gets more threads.
+    pub cores: u32,
 }
 
 /// Where FFmpeg writes to, as descriptor numbers in the child.
@@ -85,8 +44,8 @@ pub enum ArgumentsError {
         /// The encoders asked for.
         wanted: String,
     },
-    /// A preset that would not be one word of FFmpeg's command line.
-    #[error("rendition {rendition} has a preset that is no word of letters and digits")]
+    /// A preset that there is not.
+    #[error("rendition {rendition} has a preset that is none")]
     BadPreset {
         /// Index of the rendition.
         rendition: u8,
@@ -101,23 +60,51 @@ pub fn outputs(attempt: &AttemptSpec) -> Vec<Output> {
     (0u8..).take(renditions).map(Output::Rendition).chain(audio).collect()
 }
 
-/// FFmpeg's arguments for `attempt`, without the program's name.
+/// What each rendition of `attempt` is encoded by where nobody said it: the first that it asks for and this node has.
 ///
 /// # Errors
 /// When a rendition needs an encoder that is not among `usable`.
+pub fn choose(attempt: &AttemptSpec, usable: &[Usable]) -> Result<Vec<Option<Usable>>, ArgumentsError> {
+    if !attempt.has_video {
+        return Ok(Vec::new());
+    }
+    let best = |(index, rendition): (u8, &Rendition)| {
+        let VideoOutput::H264 { encoders, .. } = &rendition.video else { return Ok(None) };
+        let of = |name: &String| {
+            let encoder = Encoder::by_name(name)?;
+            usable.iter().find(|usable| usable.encoder == encoder).cloned()
+        };
+        let found = encoders.iter().find_map(of);
+        let wanted = || encoders.join(", ");
+        found.map(Some).ok_or_else(|| ArgumentsError::NoEncoder { rendition: index, wanted: wanted() })
+    };
+    (0u8..).zip(&attempt.ladder.renditions).map(best).collect()
+}
+
+/// FFmpeg's arguments for `attempt`, without the program's name.
+///
+/// # Errors
+/// When a rendition that must be encoded has no encoder, or a preset that is none.
 pub fn arguments(
     attempt: &AttemptSpec,
-    usable: &[Encoder],
+    equipment: &Equipment,
     pipes: &Pipes,
 ) -> Result<Vec<String>, ArgumentsError> {
     let mut arguments = Arguments::default();
-    arguments.input(attempt, pipes.progress);
+    arguments.input(attempt, equipment, pipes.progress);
     for &(output, descriptor) in &pipes.outputs {
         match output {
             Output::Rendition(index) => {
                 if let Some(rendition) = attempt.ladder.renditions.get(usize::from(index)) {
-                    let track = choose(index, rendition, usable)?;
-                    arguments.rendition(attempt, rendition, track);
+                    match encoding(index, rendition, equipment)? {
+                        None => arguments.copied(),
+                        Some((usable, preset)) => {
+                            let threads = bounds::encoder_threads(rendition).min(equipment.cores.max(1));
+                            arguments.encoded(attempt, rendition, usable.encoder);
+                            arguments.encoder(usable, preset, bounds::latency(attempt), threads);
+                        }
+                    }
+                    arguments.words(&["-video_track_timescale", "90000"]);
                 }
             }
             Output::Audio => arguments.audio(attempt),
@@ -127,28 +114,19 @@ pub fn arguments(
     Ok(arguments.0)
 }
 
-/// The flags of `encoder` alone, as a 720p attempt uses them with a fast preset: enough to prove that it works.
-#[must_use]
-pub(super) fn encoder_flags(encoder: Encoder) -> Vec<String> {
-    let mut arguments = Arguments::default();
-    arguments.encoder(encoder, "veryfast", 720, Latency::Normal);
-    arguments.0
-}
-
-/// The first encoder that `rendition` asks for and this node has.
-fn choose<'a>(
+/// What encodes a rendition, and with which preset; `None` for a copy.
+fn encoding<'a>(
     index: u8,
     rendition: &'a Rendition,
-    usable: &[Encoder],
-) -> Result<Encoding<'a>, ArgumentsError> {
-    let VideoOutput::H264 { encoders, preset } = &rendition.video else { return Ok(Encoding::Copy) };
-    if preset.is_empty() || !preset.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    equipment: &'a Equipment,
+) -> Result<Option<(&'a Usable, &'a str)>, ArgumentsError> {
+    let VideoOutput::H264 { encoders, preset } = &rendition.video else { return Ok(None) };
+    if !PRESETS.contains(&preset.as_str()) {
         return Err(ArgumentsError::BadPreset { rendition: index });
     }
-    let mut known = encoders.iter().filter_map(|name| Encoder::by_name(name));
-    match known.find(|encoder| usable.contains(encoder)) {
-        Some(encoder) => Ok(Encoding::H264 { encoder, preset }),
-        None => Err(ArgumentsError::NoEncoder { rendition: index, wanted: encoders.join(", ") }),
+    match equipment.encoders.get(usize::from(index)) {
+        Some(Some(usable)) => Ok(Some((usable, preset))),
+        Some(None) | None => Err(ArgumentsError::NoEncoder { rendition: index, wanted: encoders.join(", ") }),
     }
 }
 
@@ -168,11 +146,19 @@ impl Arguments {
     }
 
     /// What concerns FFmpeg as a whole and its input.
-    fn input(&mut self, attempt: &AttemptSpec, progress: RawFd) {
+    fn input(&mut self, attempt: &AttemptSpec, equipment: &Equipment, progress: RawFd) {
         // `level+` puts the level before each line, which `diagnosis` reads.
         self.words(&["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning"]);
         self.option("-progress", format!("pipe:{progress}"));
         self.words(&["-stats_period", "0.1"]);
+        let mut opened: Vec<Vec<String>> = Vec::new();
+        for device in equipment.encoders.iter().flatten().map(Usable::device_arguments) {
+            // Several renditions on one device share it.
+            if !opened.contains(&device) {
+                self.0.extend(device.iter().cloned());
+                opened.push(device);
+            }
+        }
         // The times that come in are the times that go out.
         self.words(&["-copyts"]);
         // Without these two, probing waits for up to 11 s; with them for 0.6 s, or less when two GOPs come at once.
@@ -189,44 +175,41 @@ impl Arguments {
         self.words(&["-f", "flv", "-i", "pipe:0"]);
     }
 
-    fn rendition(&mut self, attempt: &AttemptSpec, rendition: &Rendition, track: Encoding<'_>) {
-        self.words(&["-map", "0:v:0"]);
-        match track {
-            // No codec needs a bitstream filter: FLV carries H.264, HEVC, AV1 and VP9 as MP4 does, and FFmpeg's muxer takes
-            // AV1's temporal delimiters off by itself (measured with 9.0). With `empty_moov` it adds no filter of its own.
-            Encoding::Copy => self.words(&["-c:v", "copy"]),
-            Encoding::H264 { encoder, preset } => {
-                self.option("-vf", filters::video(attempt, rendition));
-                self.words(&["-pix_fmt", "yuv420p"]);
-                self.words(&["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000"]);
-                self.words(&["-force_key_frames", "source"]);
-                self.option("-g", attempt.max_gop_access_units(rendition));
-                let rate = rendition.video_bitrate.0;
-                self.option("-b:v", rate);
-                self.option("-maxrate", rate);
-                // A second of buffer lets a key frame be several times as large as a picture between two of them.
-                self.option("-bufsize", rate);
-                self.encoder(encoder, preset, rendition.height, bounds::latency(attempt));
-            }
-        }
-        self.words(&["-video_track_timescale", "90000"]);
+    /// A rendition that is the source's own access units.
+    fn copied(&mut self) {
+        // No codec needs a bitstream filter: FLV carries H.264, HEVC, AV1 and VP9 as MP4 does, and FFmpeg's muxer takes
+        // AV1's temporal delimiters off by itself (measured with 9.0). With `empty_moov` it adds no filter of its own.
+        self.words(&["-map", "0:v:0", "-c:v", "copy"]);
     }
 
-    /// The table of flags: a row for each encoder, because not every encoder has each of them.
-    fn encoder(&mut self, encoder: Encoder, preset: &str, height: u32, latency: Latency) {
+    /// What any encoder is told of a rendition.
+    fn encoded(&mut self, attempt: &AttemptSpec, rendition: &Rendition, encoder: Encoder) {
+        self.words(&["-map", "0:v:0"]);
+        self.option("-vf", filters::video(attempt, rendition, encoder));
+        if let Some(format) = encoder.pixel_format() {
+            self.option("-pix_fmt", format);
+        }
+        self.words(&["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000"]);
+        self.words(&["-force_key_frames", "source"]);
+        self.option("-g", attempt.max_gop_access_units(rendition));
+        let rate = rendition.video_bitrate.0;
+        self.option("-b:v", rate);
+        self.option("-maxrate", rate);
+        // A second of buffer lets a key frame be several times as large as a picture between two of them.
+        self.option("-bufsize", rate);
+    }
+
+    /// What its row in the table says.
+    fn encoder(&mut self, usable: &Usable, preset: &str, latency: Latency, threads: u32) {
+        let encoder = usable.encoder;
         self.option("-c:v", encoder.name());
-        match encoder {
-            Encoder::Libx264 => {
-                self.option("-preset", preset);
-                // A forced key frame is an IDR picture, and nothing else is one.
-                self.words(&["-forced-idr", "1", "-sc_threshold", "0"]);
-                self.option("-threads", bounds::encoder_threads(height));
-                match latency {
-                    Latency::Low => self.words(&["-tune", "zerolatency"]),
-                    Latency::Normal if looks_ahead_far(preset) => self.words(&["-rc-lookahead", "10"]),
-                    Latency::Normal => {}
-                }
-            }
+        self.0.extend(usable.binding().into_iter().flatten());
+        if let Some(preset) = encoder.preset(preset) {
+            self.option("-preset", preset);
+        }
+        self.words(&encoder.flags(preset, latency, usable.reordering));
+        if encoder.is_threaded() {
+            self.option("-threads", threads);
         }
     }
 
@@ -252,10 +235,4 @@ impl Arguments {
         self.words(&["-f", "mp4"]);
         self.0.push(format!("pipe:{descriptor}"));
     }
-}
-
-/// Whether x264's preset looks ahead further than 10 pictures (x264 `common/base.c`, `param_apply_preset`: ultrafast and
-/// superfast do not at all, veryfast by 10, the default is 40). Setting 10 on the fast ones would slow them down.
-fn looks_ahead_far(preset: &str) -> bool {
-    !matches!(preset, "ultrafast" | "superfast" | "veryfast")
 }

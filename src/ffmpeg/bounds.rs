@@ -1,7 +1,7 @@
 //! How many access units FFmpeg may hold inside: what went in and has not come out is not yet a sign that it hangs.
 
-use super::args::Encoder;
 use super::attempt::AttemptSpec;
+use super::encoder::Encoder;
 use super::ladder::{Deinterlace, Latency, Rendition, VideoOutput};
 
 /// FFmpeg's MP4 muxer writes an access unit when the next one comes, because only that tells how long it lasts.
@@ -22,10 +22,11 @@ pub(super) fn decoder_threads(attempt: &AttemptSpec) -> u32 {
     if attempt.has_low_rate() { 1 } else { 2 }
 }
 
-/// Threads of an encoder: each but one holds a picture back. 16 of them made veryfast twice as slow to answer.
+/// The most threads that a rendition's encoder gets: each but one holds a picture back. 16 of them made veryfast twice as slow
+/// to answer.
 #[must_use]
-pub(super) fn encoder_threads(height: u32) -> u32 {
-    if height < 1080 { 4 } else { 8 }
+pub(super) fn encoder_threads(rendition: &Rendition) -> u32 {
+    rendition.threads.unwrap_or(if rendition.height < 1080 { 4 } else { 8 }).max(1)
 }
 
 /// How much the encoders of an attempt may hold back: at low frame rates nothing, whatever the profile says.
@@ -45,7 +46,9 @@ pub fn access_units_inside(attempt: &AttemptSpec, rendition: &Rendition) -> u32 
     };
     let before = decoder_threads(attempt) - 1 + REORDERED + deinterlacer;
     let known = encoders.iter().filter_map(|name| Encoder::by_name(name));
-    let encoder = known.map(|encoder| encoder_inside(encoder, preset, rendition.height, latency(attempt)));
+    // Which of them it will be is the node's choice, and how many threads it has.
+    let threads = encoder_threads(rendition);
+    let encoder = known.map(|encoder| encoder.held_back(preset, threads, latency(attempt)));
     let filter = if rendition.fps.is_some() { FRAME_RATE_FILTER } else { 0 };
     let after = filter + encoder.max().unwrap_or(0) + MUXER;
     before + source_pictures(after, attempt, rendition)
@@ -59,28 +62,6 @@ fn source_pictures(pictures: u32, attempt: &AttemptSpec, rendition: &Rendition) 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a sane range")]
     let held = held.clamp(1.0, 1e6) as u32;
     held
-}
-
-/// Pictures that an encoder holds back.
-///
-/// x264 (`encoder/encoder.c`, `i_delay`): the look-ahead, or the B-frames that its decision needs; a picture for each further
-/// thread; a look-ahead's own thread, one more than there are B-frames; one for variable frame rates. With
-/// `-tune zerolatency` it is none.
-fn encoder_inside(encoder: Encoder, preset: &str, height: u32, latency: Latency) -> u32 {
-    match (encoder, latency) {
-        (Encoder::Libx264, Latency::Low) => 0,
-        (Encoder::Libx264, Latency::Normal) => {
-            let (b_frames, decision) = match preset {
-                "ultrafast" => (0, 0),
-                "superfast" => (3, 3),
-                "veryfast" | "faster" | "fast" | "medium" | "slow" => (3, 10),
-                // Its better decision about B-frames looks at four times as many.
-                "slower" => (3, 12),
-                _ => (8, 32),
-            };
-            decision + (encoder_threads(height) - 1) + (b_frames + 1) + 1
-        }
-    }
 }
 
 #[cfg(test)]
@@ -108,8 +89,9 @@ mod tests {
 
     fn rendition(preset: &str, height: u32, fps: Option<u32>) -> Rendition {
         let video = VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: preset.to_owned() };
-        let fps = fps.and_then(|fps| FrameRate::new(fps, 1));
-        Rendition { name: "a".parse().unwrap(), height, video_bitrate: Bitrate::kilobits(300), fps, video }
+        let (fps, threads) = (fps.and_then(|fps| FrameRate::new(fps, 1)), None);
+        let video_bitrate = Bitrate::kilobits(300);
+        Rendition { name: "a".parse().unwrap(), height, video_bitrate, fps, threads, video }
     }
 
     #[track_caller]
@@ -131,6 +113,27 @@ mod tests {
         let mut fields = attempt(Latency::Low, None);
         fields.ladder.deinterlace = Deinterlace::Field;
         check(&fields, &rendition("medium", 360, None), 1 + 4 + 1 + 1);
+    }
+
+    #[test]
+    fn of_several_encoders_the_one_that_holds_most_back_counts() {
+        let mut rendition = rendition("ultrafast", 360, None);
+        let mut check_names = |names: &[&str], latency, expected: u32| {
+            let encoders = names.iter().map(|&name| name.to_owned()).collect();
+            rendition.video = VideoOutput::H264 { encoders, preset: "ultrafast".to_owned() };
+            check(&attempt(latency, Some(30.0)), &rendition, 1 + 4 + expected + 1);
+        };
+        check_names(&["libx264"], Latency::Normal, 5);
+        check_names(&["libopenh264"], Latency::Normal, 0);
+        check_names(&["h264_nvenc", "libx264"], Latency::Normal, 13);
+        check_names(&["libx264", "h264_qsv"], Latency::Normal, 5);
+        check_names(&["libx264", "h264_vaapi"], Latency::Low, 1);
+    }
+
+    #[test]
+    fn threads_of_a_rendition_s_own_hold_more_back() {
+        let many = Rendition { threads: Some(16), ..rendition("ultrafast", 360, None) };
+        check(&attempt(Latency::Normal, Some(30.0)), &many, 1 + 4 + 17 + 1);
     }
 
     #[test]

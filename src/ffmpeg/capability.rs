@@ -1,10 +1,11 @@
-//! What an FFmpeg can do: whether it is new enough, what it reads from FLV, and how an encoder proves that it really encodes.
+//! What an FFmpeg says that it can do: whether it is new enough, what it reads from FLV, which decoders it has, and which of
+//! the encoders that have a row. Whether these work is another question ([`super::proof`]).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::args::{self, Encoder};
+use super::encoder::Encoder;
 use crate::media::track::{AudioCodec, VideoCodec};
 
 /// A release of FFmpeg that brought something.
@@ -44,6 +45,31 @@ pub struct Build {
     pub version: String,
     /// What it reads from FLV.
     pub reads: Vec<Carriage>,
+}
+
+/// The encoders with a row that the answer to `ffmpeg -encoders` lists.
+#[must_use]
+pub fn listed_encoders(answer: &str) -> Vec<Encoder> {
+    let listed: Vec<&str> = listed(answer).collect();
+    Encoder::ALL.iter().copied().filter(|encoder| listed.contains(&encoder.name())).collect()
+}
+
+/// What the FFmpeg decodes on the CPU, by the answer to `ffmpeg -decoders`.
+#[must_use]
+pub fn listed_decoders(answer: &str) -> Vec<Carriage> {
+    let listed: Vec<&str> = listed(answer).collect();
+    let decodes = |carriage: &Carriage| carriage.decoders().iter().any(|name| listed.contains(name));
+    Carriage::ALL.iter().copied().filter(decodes).collect()
+}
+
+/// The names of a list as ` V....D libx264   libx264 H.264 / AVC …`; a title and a legend come before it.
+fn listed(answer: &str) -> impl Iterator<Item = &str> {
+    answer.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let flags = words.next()?;
+        let name = words.next().filter(|name| *name != "=")?;
+        (flags.len() == 6 && flags.starts_with(['V', 'A'])).then_some(name)
+    })
 }
 
 /// Reads the answer to `ffmpeg -version`.
@@ -155,6 +181,22 @@ impl Carriage {
         self.since().number
     }
 
+    /// FFmpeg's decoders of it that need no device. Its own `av1` is none: it only drives a GPU.
+    fn decoders(self) -> &'static [&'static str] {
+        match self {
+            Self::H264 => &["h264"],
+            Self::Hevc => &["hevc"],
+            Self::Av1 => &["libdav1d", "libaom-av1", "libgav1"],
+            Self::Vp9 => &["vp9", "libvpx-vp9"],
+            Self::Aac => &["aac", "libfdk_aac"],
+            Self::Mp3 => &["mp3float", "mp3"],
+            Self::Opus => &["opus", "libopus"],
+            Self::Flac => &["flac"],
+            Self::Ac3 => &["ac3", "ac3_fixed"],
+            Self::Eac3 => &["eac3"],
+        }
+    }
+
     /// The table: what FFmpeg's FLV demuxer learnt, and when. Each codec was read by FFmpeg 9.0.2, and those of
     /// [`OLDEST`] alone by 5.1.9.
     fn since(self) -> Release {
@@ -182,23 +224,6 @@ impl fmt::Display for Carriage {
             Self::Eac3 => "eac3",
         })
     }
-}
-
-/// Arguments with which FFmpeg encodes a few pictures to its standard output, with the flags that an attempt uses: an
-/// encoder that is compiled in but finds no device or driver fails here, and not under a stream.
-#[must_use]
-pub fn proof(encoder: Encoder) -> Vec<String> {
-    let source = "-nostdin -hide_banner -loglevel level+error -f lavfi -i testsrc2=size=320x240:rate=25";
-    let mut arguments: Vec<String> = source.split(' ').map(str::to_owned).collect();
-    arguments.extend(args::encoder_flags(encoder));
-    arguments.extend("-pix_fmt yuv420p -frames:v 2 -f h264 pipe:1".split(' ').map(str::to_owned));
-    arguments
-}
-
-/// Whether what a [`proof`] wrote is coded video: it begins with the start code of a NAL unit (ISO/IEC 14496-10 Annex B).
-#[must_use]
-pub fn is_proven(written: &[u8]) -> bool {
-    written.starts_with(&[0, 0, 0, 1]) || written.starts_with(&[0, 0, 1])
 }
 
 #[cfg(test)]
@@ -291,9 +316,18 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_proves_itself_with_the_flags_of_an_attempt() {
-        insta::assert_snapshot!(proof(Encoder::Libx264).join(" "), @"-nostdin -hide_banner -loglevel level+error -f lavfi -i testsrc2=size=320x240:rate=25 -c:v libx264 -preset veryfast -forced-idr 1 -sc_threshold 0 -threads 4 -pix_fmt yuv420p -frames:v 2 -f h264 pipe:1");
-        assert!(is_proven(&[0, 0, 0, 1, 0x67]));
-        assert!(!is_proven(b""));
+    fn encoders_and_decoders_are_read_from_their_lists() {
+        // ffmpeg 5.1 -hide_banner -encoders, -decoders: the title, the legend, and some rows.
+        let encoders = "Encoders:\n V..... = Video\n A..... = Audio\n .F.... = Frame-level multithreading\n ------\n \
+            V....D libx264              libx264 H.264 / AVC (codec h264)\n V....D libx264rgb           RGB (codec h264)\n \
+            V....D h264_nvenc           NVIDIA NVENC H.264 encoder (codec h264)\n A....D aac   AAC (Advanced Audio Coding)\n";
+        assert_eq!(listed_encoders(encoders), [Encoder::Libx264, Encoder::H264Nvenc]);
+        let decoders = "Decoders:\n V..... = Video\n ------\n V....D av1                  Alliance for Open Media AV1\n \
+            VFS..D h264                 H.264 / AVC\n V....D libvpx               libvpx VP8 (codec vp8)\n \
+            A....D mp3float             MP3 (MPEG audio layer 3) (codec mp3)\n A....D libopus   libopus Opus (codec opus)\n";
+        assert_eq!(listed_decoders(decoders), [Carriage::H264, Carriage::Mp3, Carriage::Opus]);
+        let dav1d = " V....D libdav1d             dav1d AV1 decoder by VideoLAN (codec av1)";
+        assert_eq!(listed_decoders(dav1d), [Carriage::Av1]);
+        assert!(listed_encoders("").is_empty() && listed_decoders("V\n\n = \n").is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Why FFmpeg ended: its exit and its last words, mapped onto our closed set of reasons.
 
+use super::encoder::Usable;
 use crate::base::reason::Reason;
 
 /// Lines of FFmpeg's last words that a detail holds at most.
@@ -39,14 +40,21 @@ pub struct Diagnosis {
 /// What FFmpeg says and what it means; the first row that a line matches wins, so what is certain comes first. Read from
 /// FFmpeg 5.1.9 and 9.0.2. A damaged stream makes many of the lines at the end without ending FFmpeg.
 const MEANINGS: &[(&str, Reason)] = &[
+    // Before what its error code is called: "out of memory" of a GPU is most often its number of sessions.
+    ("OpenEncodeSessionEx failed", Reason::EncoderUnusable),
     ("Cannot allocate memory", Reason::LimitExceeded),
     ("Unknown encoder", Reason::EncoderUnusable),
     ("Error selecting an encoder", Reason::EncoderUnusable),
     ("Error setting preset/tune", Reason::EncoderUnusable),
-    ("OpenEncodeSessionEx failed", Reason::EncoderUnusable),
     ("No capable devices found", Reason::EncoderUnusable),
     ("Cannot load libcuda", Reason::EncoderUnusable),
     ("Cannot load libnvidia-encode", Reason::EncoderUnusable),
+    ("EncodePicture failed", Reason::EncoderUnusable),
+    ("Device creation failed", Reason::EncoderUnusable),
+    ("Failed to end picture encode", Reason::EncoderUnusable),
+    ("Failed to sync to picture completion", Reason::EncoderUnusable),
+    ("Error initializing an internal MFX session", Reason::EncoderUnusable),
+    ("Error during encoding: device failed", Reason::EncoderUnusable),
     ("rror while opening encoder", Reason::EncoderUnusable),
     ("No such filter", Reason::FfmpegUnusable),
     ("Unrecognized option", Reason::FfmpegUnusable),
@@ -61,6 +69,60 @@ const MEANINGS: &[(&str, Reason)] = &[
     ("received no packets", Reason::InputUnreadable),
     ("Invalid data found when processing input", Reason::InputUnreadable),
 ];
+
+/// What says that an encoder, or its device, does not work whatever it is given.
+const OWN_FAULTS: &[&str] = &[
+    "OpenEncodeSessionEx failed",
+    "Unknown encoder",
+    "Error selecting an encoder",
+    "Cannot load libcuda",
+    "Cannot load libnvidia-encode",
+    "Device creation failed",
+    "Failed to end picture encode",
+    "Failed to sync to picture completion",
+    "Error during encoding: device failed",
+];
+/// What NVENC says when a GPU has as many sessions as it may have: error 10 with most drivers, error 21 with older ones.
+const SESSION_LIMITS: &[&str] =
+    &["OpenEncodeSessionEx failed: out of memory", "OpenEncodeSessionEx failed: incompatible client key"];
+
+/// Whose fault [`Reason::EncoderUnusable`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderFault {
+    /// The encoder's own, or its device's.
+    Own,
+    /// Perhaps the stream's: the encoder may refuse the size of its pictures.
+    Perhaps,
+}
+
+/// Whose fault an end with [`Reason::EncoderUnusable`] is, by its [`Diagnosis::detail`].
+#[must_use]
+pub fn encoder_fault(detail: &str) -> EncoderFault {
+    if OWN_FAULTS.iter().any(|text| detail.contains(text)) {
+        EncoderFault::Own
+    } else {
+        EncoderFault::Perhaps
+    }
+}
+
+/// Whether a GPU has no encoder session left, by a [`Diagnosis::detail`].
+#[must_use]
+pub fn is_session_limit(detail: &str) -> bool {
+    SESSION_LIMITS.iter().any(|text| detail.contains(text))
+}
+
+/// Which of the encoders of an attempt FFmpeg complains of in its last `lines`; all of them where it names none.
+#[must_use]
+pub fn blamed<'a>(encoders: &'a [Usable], lines: &[String]) -> Vec<&'a Usable> {
+    let errors: Vec<&String> = lines.iter().filter(|line| is_error(line)).collect();
+    let names = |usable: &Usable| {
+        let (context, quoted) =
+            (format!("[{} @", usable.encoder.name()), format!("'{}'", usable.encoder.name()));
+        errors.iter().any(|line| line.contains(&context) || line.contains(&quoted))
+    };
+    let named: Vec<&Usable> = encoders.iter().filter(|usable| names(usable)).collect();
+    if named.is_empty() { encoders.iter().collect() } else { named }
+}
 
 /// The reason of an `exit` that we did not ask for, from the `lines` that FFmpeg wrote last.
 #[must_use]
@@ -180,6 +242,48 @@ mod tests {
             memory,
             Reason::LimitExceeded,
             "exit code 1; Cannot allocate memory",
+        );
+    }
+
+    /// Real last words of an NVENC whose sessions are all in use, with FFmpeg 5.1 and a consumer's GPU.
+    const NO_SESSION: &str = "[h264_nvenc @ 0x5581] [error] OpenEncodeSessionEx failed: out of memory (10): (no details)\n\
+        [h264_nvenc @ 0x5581] [error] No capable devices found\n\
+        [error] Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0 - maybe incorrect parameters";
+
+    #[test]
+    fn a_gpu_without_a_free_session_is_recognised() {
+        let lines: Vec<String> = NO_SESSION.lines().map(str::to_owned).collect();
+        let told = diagnose(Exit::Code(1), Course::InputOpen, &lines);
+        assert_eq!(told.reason, Reason::EncoderUnusable);
+        assert!(is_session_limit(&told.detail), "{}", told.detail);
+        assert_eq!(encoder_fault(&told.detail), EncoderFault::Own);
+        assert!(is_session_limit("OpenEncodeSessionEx failed: incompatible client key (21): (no details)"));
+        assert!(!is_session_limit("OpenEncodeSessionEx failed: unsupported device (2)"));
+    }
+
+    #[test]
+    fn a_stream_that_an_encoder_refuses_says_nothing_against_it() {
+        let check = |detail: &str, expected| assert_eq!(encoder_fault(detail), expected, "{detail}");
+        check("exit code 1; Cannot load libcuda.so.1", EncoderFault::Own);
+        check("exit code 8; Unknown encoder 'libx264'", EncoderFault::Own);
+        check("exit code 1; Width 8192 exceeds 4096; No capable devices found", EncoderFault::Perhaps);
+        check("exit code 1; Error while opening encoder for output stream #0:0", EncoderFault::Perhaps);
+    }
+
+    #[test]
+    fn the_encoder_that_complains_is_blamed() {
+        use crate::ffmpeg::encoder::Encoder;
+        let encoders = [Encoder::Libx264, Encoder::H264Nvenc, Encoder::H264Qsv].map(Usable::software);
+        let check = |text: &str, expected: &[Encoder]| {
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let found: Vec<Encoder> = blamed(&encoders, &lines).iter().map(|usable| usable.encoder).collect();
+            assert_eq!(found, expected);
+        };
+        check(NO_SESSION, &[Encoder::H264Nvenc]);
+        check("[fatal] Unknown encoder 'libx264'", &[Encoder::Libx264]);
+        check(
+            "[libx264 @ 0x5] [warning] a word\n[error] Device creation failed: -22.",
+            &[Encoder::Libx264, Encoder::H264Nvenc, Encoder::H264Qsv],
         );
     }
 }

@@ -2,6 +2,7 @@
 //! FFmpeg began to read.
 
 use super::attempt::{AttemptSpec, AudioStart, SourceSamples};
+use super::encoder::Encoder;
 use super::frame_rate::{FrameRate, greatest_common_divisor};
 use super::ladder::{Deinterlace, Rendition};
 
@@ -22,9 +23,9 @@ const UNMENDED: i64 = 64;
 const FRAME: i64 = 1024;
 
 /// The filters of a rendition that is encoded: fields first, because a scaled picture has none; then the frame rate, so that
-/// no picture is scaled in vain.
+/// no picture is scaled in vain; last what this encoder needs.
 #[must_use]
-pub(super) fn video(attempt: &AttemptSpec, rendition: &Rendition) -> String {
+pub(super) fn video(attempt: &AttemptSpec, rendition: &Rendition, encoder: Encoder) -> String {
     let deinterlace = match attempt.ladder.deinterlace {
         Deinterlace::Off => None,
         Deinterlace::Frame => Some("yadif=mode=send_frame:deint=interlaced".to_owned()),
@@ -33,7 +34,8 @@ pub(super) fn video(attempt: &AttemptSpec, rendition: &Rendition) -> String {
     // A smaller source is not enlarged; 4:2:0 needs both sides even. The quotes are the filter graph's.
     let scale = format!("scale=-2:'trunc(min({},ih)/2)*2'", rendition.height);
     let filters = [deinterlace, rendition.fps.map(frame_rate), Some(scale)];
-    filters.into_iter().flatten().collect::<Vec<_>>().join(",")
+    let needed = encoder.filters().iter().map(|&filter| filter.to_owned());
+    filters.into_iter().flatten().chain(needed).collect::<Vec<_>>().join(",")
 }
 
 /// `fps` gives each slot of its grid the last picture that is nearest to it. The grid counts from time zero, so slots are the

@@ -75,6 +75,8 @@ pub struct Rendition {
     pub video_bitrate: Bitrate,
     /// Pictures a second, of a rendition that is encoded; `None` for those of the source.
     pub fps: Option<FrameRate>,
+    /// Threads of its encoder at most; `None` for as many as keep it within its latency.
+    pub threads: Option<u32>,
     /// What to make.
     pub video: VideoOutput,
 }
@@ -87,9 +89,9 @@ pub enum VideoOutput {
     Copy,
     /// H.264 by the first of these encoders that the node has.
     H264 {
-        /// FFmpeg's names of encoders, the best first; at least one.
+        /// FFmpeg's names of encoders ([`super::encoder::Encoder`]), the best first; at least one.
         encoders: Vec<String>,
-        /// The encoder's preset.
+        /// The preset, by x264's name for it ([`super::encoder::PRESETS`]).
         preset: String,
     },
 }
@@ -192,7 +194,7 @@ mod tests {
     fn frame_rates_and_fields_are_not_one_to_one() {
         let video = VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "veryfast".into() };
         let (name, video_bitrate) = ("a".parse().unwrap(), Bitrate::kilobits(800));
-        let encoded = Rendition { name, height: 720, video_bitrate, fps: None, video };
+        let encoded = Rendition { name, height: 720, video_bitrate, fps: None, threads: None, video };
         let rated = Rendition { fps: FrameRate::new(25, 1), ..encoded.clone() };
         let copied = Rendition { video: VideoOutput::Copy, ..encoded.clone() };
         for (deinterlace, expected) in [

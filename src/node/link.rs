@@ -1,12 +1,15 @@
 //! The control connection: dial, say hello, send a heartbeat at every interval, take leases; dial again when it breaks.
 //! Leases have connections of their own and go on meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::connection::{Connection, ConnectionError, DialError, FrameReader, FrameWriter, Proxy};
+use super::ability::{Ability, Proved};
+use super::connection::{Connection, ConnectionError, DialError, FrameWriter, Proxy};
 use super::load::Measured;
 use super::slots::Slots;
 use crate::base::reason::Reason;
@@ -28,6 +31,7 @@ pub(super) struct Link {
     pub(super) proxy: Proxy,
     pub(super) hello: NodeHello,
     pub(super) measured: Measured,
+    pub(super) ability: Ability,
     pub(super) stop: CancellationToken,
 }
 
@@ -100,6 +104,8 @@ impl Link {
 
     /// One connection, from the dial to its end.
     async fn control(&self, slots: &mut Slots, backoff: &mut Backoff) -> ControlEnd {
+        // What changes from here on is not in the hello.
+        let mut changes = self.ability.changes();
         let connecting = async {
             let mut connection = self.proxy.dial(CONTROL_PATH, None).await?;
             let heartbeat = self.greet(&mut connection).await?;
@@ -108,9 +114,9 @@ impl Link {
         match self.stop.run_until_cancelled(connecting).await {
             None => ControlEnd::Stopped,
             Some(Err(end)) => end,
-            Some(Ok(((mut reader, mut writer), heartbeat))) => {
+            Some(Ok(((reader, writer), heartbeat))) => {
                 *backoff = Backoff::default();
-                match self.serve(slots, &mut reader, &mut writer, heartbeat).await {
+                match self.serve(slots, &mut changes, &mut (reader, writer), heartbeat).await {
                     Ok(never) => match never {},
                     Err(end) => end,
                 }
@@ -120,7 +126,9 @@ impl Link {
 
     /// Says who we are and waits to be welcome. The heartbeat interval that the proxy wants.
     async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, ControlEnd> {
-        send(writer, &NodeMessage::Hello(Box::new(self.hello.clone()))).await?;
+        let capabilities = self.ability.current().capabilities.clone();
+        let hello = NodeHello { capabilities, ..self.hello.clone() };
+        send(writer, &NodeMessage::Hello(Box::new(hello))).await?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, reader.next()).await;
         match answer.map_err(|_| ControlEnd::Silent)?? {
             ProxyMessage::Welcome { proxy, heartbeat_ms } => {
@@ -138,8 +146,8 @@ impl Link {
     async fn serve(
         &self,
         slots: &mut Slots,
-        reader: &mut FrameReader,
-        writer: &mut FrameWriter,
+        changes: &mut watch::Receiver<Arc<Proved>>,
+        (reader, writer): &mut Connection,
         heartbeat: Duration,
     ) -> Result<std::convert::Infallible, ControlEnd> {
         let mut beats = tokio::time::interval(heartbeat);
@@ -153,9 +161,13 @@ impl Link {
                     return Err(ControlEnd::Stopped);
                 }
                 message = reader.next() => {
-                    if let Some(answer) = handle(slots, message?)? {
+                    if let Some(answer) = self.handle(slots, message?)? {
                         send(writer, &answer).await?;
                     }
+                }
+                Ok(()) = changes.changed() => {
+                    let capabilities = changes.borrow_and_update().capabilities.clone();
+                    send(writer, &NodeMessage::Capabilities(Box::new(capabilities))).await?;
                 }
                 _ = beats.tick() => {
                     let beat = Heartbeat { load: self.measured.load(), leases: slots.held() };
@@ -164,27 +176,30 @@ impl Link {
             }
         }
     }
-}
 
-/// Does what the proxy says; the answer, where there is one.
-fn handle(slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage>, ControlEnd> {
-    match message {
-        ProxyMessage::Lease(spec) => {
-            let lease = spec.lease;
-            Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused {
-                lease,
-                reason,
-                detail: String::new(),
-            }))
+    /// Does what the proxy says; the answer, where there is one.
+    fn handle(&self, slots: &mut Slots, message: ProxyMessage) -> Result<Option<NodeMessage>, ControlEnd> {
+        match message {
+            ProxyMessage::Lease(spec) => {
+                let lease = spec.lease;
+                Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused {
+                    lease,
+                    reason,
+                    detail: String::new(),
+                }))
+            }
+            ProxyMessage::Cancel { lease, reason } => {
+                slots.stop(lease, reason);
+                Ok(None)
+            }
+            // The answer comes when all is proved.
+            ProxyMessage::Prove => {
+                self.ability.prove();
+                Ok(None)
+            }
+            ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
+            ProxyMessage::Welcome { .. } => Err(ControlEnd::OutOfOrder),
         }
-        ProxyMessage::Cancel { lease, reason } => {
-            slots.stop(lease, reason);
-            Ok(None)
-        }
-        // What it can do was proved when it started.
-        ProxyMessage::Prove => Ok(None),
-        ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
-        ProxyMessage::Welcome { .. } => Err(ControlEnd::OutOfOrder),
     }
 }
 

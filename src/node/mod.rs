@@ -26,7 +26,7 @@ use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::wire::report::{Capabilities, EncoderOn, NodeHello};
+use crate::wire::report::NodeHello;
 
 /// What a node must know.
 #[derive(Clone, Debug)]
@@ -69,32 +69,29 @@ pub fn die_with_us(command: &mut std::process::Command) {
 /// # Errors
 /// Before anything is dialled: when FFmpeg is missing, is none, or is older than 5.1.
 pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
-    let ability = ability::probe(&settings.ffmpeg).await?;
-    let encoders: Vec<String> = ability.encoders.iter().map(|encoder| encoder.name().to_owned()).collect();
-    tracing::info!(node = %settings.name, ffmpeg = ability.version, ?encoders, "node started");
-    let name = settings.name.clone();
+    let capacity = load::capacity(settings.slots);
     let measured = load::start(settings.nvml, &tasks, stop.clone()).await;
-    let gpus = measured.gpus().borrow().clone();
+    let gpus = measured.gpus();
+    let class = load::class(&gpus.borrow());
+    let means = ability::Means { ffmpeg: settings.ffmpeg.clone(), cores: capacity.cores, gpus };
+    let ability = ability::probe(means, &tasks, stop.clone()).await?;
+    let capabilities = ability.current().capabilities.clone();
+    let encoders: Vec<&str> = capabilities.encoders.iter().map(|on| on.encoder.as_str()).collect();
+    tracing::info!(node = %settings.name, ffmpeg = capabilities.ffmpeg_version, ?encoders, "node started");
+    let name = settings.name.clone();
     let proxy = connection::Proxy { address: settings.proxy, token: settings.token };
     let hello = NodeHello {
         name: settings.name,
         tags: settings.tags,
-        class: load::class(&gpus),
+        class,
         cost_per_hour: None,
         watts: None,
-        capacity: load::capacity(settings.slots),
-        capabilities: Capabilities {
-            ffmpeg_version: ability.version,
-            encoders: encoders.iter().map(|name| EncoderOn::cpu(name)).collect(),
-            reads: ability.reads,
-            gpus,
-            ..Capabilities::default()
-        },
+        capacity,
+        capabilities,
     };
-    let mut slots =
-        slots::Slots::new(settings.ffmpeg, ability.encoders, settings.slots, proxy.clone(), tasks)
-            .gauged(measured.gauges());
-    link::Link { proxy, hello, measured, stop }.run(&mut slots).await;
+    let mut slots = slots::Slots::new(settings.ffmpeg, ability.clone(), settings.slots, proxy.clone(), tasks)
+        .gauged(measured.gauges());
+    link::Link { proxy, hello, measured, ability, stop }.run(&mut slots).await;
     slots.finish(Reason::NodeStopping).await;
     tracing::info!(node = %name, "node stopped");
     Ok(())

@@ -15,9 +15,10 @@ use nix::unistd::{Pid, getpid, getppid};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
-use crate::ffmpeg::args::{self, ArgumentsError, Encoder, Pipes};
+use crate::ffmpeg::args::{self, ArgumentsError, Equipment, Pipes};
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::diagnosis::Exit;
+use crate::ffmpeg::encoder::Usable;
 use crate::ffmpeg::ladder::Output;
 
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub(super) struct Process {
     pub(super) progress: Option<Receiver>,
     /// What it says; `None` once taken.
     pub(super) words: Option<ChildStderr>,
+    /// The encoders that it was started with.
+    pub(super) encoders: Vec<Usable>,
 }
 
 impl Process {
@@ -58,7 +61,7 @@ impl Process {
     pub(super) fn start(
         ffmpeg: &Path,
         attempt: &AttemptSpec,
-        usable: &[Encoder],
+        equipment: &Equipment,
     ) -> Result<Self, StartError> {
         let (progress, progress_end) = pipe()?;
         let mut pipes = Pipes { progress: progress_end.as_raw_fd(), outputs: Vec::new() };
@@ -69,14 +72,15 @@ impl Process {
             outputs.push((output, ours));
             their_ends.push(theirs);
         }
-        let mut command = command(ffmpeg, &args::arguments(attempt, usable, &pipes)?);
+        let mut command = command(ffmpeg, &args::arguments(attempt, equipment, &pipes)?);
         // FFmpeg gets the descriptors under the numbers that they have here, which its arguments name. Giving them new,
         // lower ones could hit the one over which a failed start is reported.
         command.preserved_fds(their_ends);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         let (input, words) = (child.stdin.take(), child.stderr.take());
-        Ok(Self { child, input, outputs, progress: Some(progress), words })
+        let encoders = equipment.encoders.iter().flatten().cloned().collect();
+        Ok(Self { child, input, outputs, progress: Some(progress), words, encoders })
     }
 
     /// Waits until it has ended by itself, and reaps it. Cancel-safe.
@@ -134,6 +138,8 @@ fn command(ffmpeg: &Path, arguments: &[String]) -> std::process::Command {
     let mut command = std::process::Command::new(ffmpeg);
     // FFREPORT would make FFmpeg write a file; the other one would colour what diagnosis reads.
     command.args(arguments).env_remove("FFREPORT").env_remove("AV_LOG_FORCE_COLOR").process_group(0);
+    // CUDA would count GPUs by their speed, NVML counts them by their place on the bus, and an index must mean one GPU.
+    command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
     die_with_us(&mut command);
     command
 }

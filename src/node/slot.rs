@@ -14,6 +14,7 @@ use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::ability::{self, Failure};
 use super::connection::{Connection, ConnectionError, FrameReader, FrameWriter, Proxy};
 use super::load::Gauge;
 use super::outbox::{Outbox, Waiting};
@@ -50,13 +51,14 @@ pub(super) struct Around {
     pub(super) gauge: Arc<Gauge>,
 }
 
-/// Runs a lease whose FFmpeg was started, until it ends or `stop` says why it shall end. Nothing of it is left then.
+/// Runs a lease whose FFmpeg was started, until it ends or `stop` says why it shall end. Nothing of it is left then. The
+/// encoders by which it failed.
 pub(super) async fn run(
     spec: LeaseSpec,
     mut process: Process,
     around: Around,
     stop: oneshot::Receiver<Reason>,
-) {
+) -> Vec<Failure> {
     let Around { proxy, tasks, gauge } = around;
     let begun = clock::now();
     let mut stop = std::pin::pin!(async { stop.await.unwrap_or(Reason::Shutdown) });
@@ -66,16 +68,17 @@ pub(super) async fn run(
             dialled.map_err(|error| AttemptEnd { reason: Reason::ConnectionLost, detail: error.to_string() })
         }
     };
-    let end = match dialled {
+    let (end, failures) = match dialled {
         Ok(connection) => Slot::new(&spec.attempt, process, tasks, gauge).run(connection, stop).await,
         Err(end) => {
             process.end().await;
             gauge.ended();
-            end
+            (end, Vec::new())
         }
     };
     let seconds = clock::now().saturating_duration_since(begun).as_secs_f64();
     tracing::info!(reason = %end.reason, detail = end.detail, seconds, "lease ended");
+    failures
 }
 
 /// What is alike for the futures that move a lease's bytes.
@@ -85,6 +88,8 @@ struct Slot<'a> {
     tasks: Tasks,
     outbox: Arc<Outbox>,
     gauge: Arc<Gauge>,
+    /// Encoders by which the attempt failed.
+    failures: Vec<Failure>,
 }
 
 /// Whether the connection can still say how an attempt ended.
@@ -126,11 +131,15 @@ struct PipeEnd {
 impl<'a> Slot<'a> {
     fn new(attempt: &'a AttemptSpec, process: Process, tasks: Tasks, gauge: Arc<Gauge>) -> Self {
         let outbox = Arc::new(Outbox::default());
-        Self { attempt, process, tasks, outbox, gauge }
+        Self { attempt, process, tasks, outbox, gauge, failures: Vec::new() }
     }
 
     /// Moves bytes until one of four things ends the attempt, ends FFmpeg, and says to the proxy how it went.
-    async fn run(mut self, connection: Connection, stop: impl Future<Output = Reason>) -> AttemptEnd {
+    async fn run(
+        mut self,
+        connection: Connection,
+        stop: impl Future<Output = Reason>,
+    ) -> (AttemptEnd, Vec<Failure>) {
         let (mut reader, writer) = connection;
         let outbox = Arc::clone(&self.outbox);
         let mut delivery = std::pin::pin!(deliver(&outbox, writer));
@@ -157,7 +166,7 @@ impl<'a> Slot<'a> {
                 tracing::info!("the link did not take an attempt's last frames");
             }
         }
-        end
+        (end, self.failures)
     }
 
     /// Reads everything that FFmpeg writes until it has ended by itself, or an output fails.
@@ -184,6 +193,12 @@ impl<'a> Slot<'a> {
         let speed = finished(progress).await.flatten().and_then(|report| report.speed);
         tracing::debug!(?exit, ?course, speed, "FFmpeg ended");
         let Diagnosis { reason, detail } = diagnosis::diagnose(exit, course, &lines);
+        if reason == Reason::EncoderUnusable {
+            let fault = diagnosis::encoder_fault(&detail);
+            let blamed = diagnosis::blamed(&self.process.encoders, &lines);
+            let failure = |usable| Failure { on: ability::on(usable), detail: detail.clone(), fault };
+            self.failures = blamed.into_iter().map(failure).collect();
+        }
         if reason == Reason::Completed {
             // A GOP that FFmpeg did not end in order is no fragment: another attempt will make it whole.
             for last in ends.into_iter().filter_map(|end| end.last) {

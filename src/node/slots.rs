@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use super::ability::Ability;
 use super::connection::Proxy;
 use super::load::{Gauge, Gauges};
 use super::process::{Process, StartError};
@@ -14,7 +15,7 @@ use super::slot;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::task::Tasks;
-use crate::ffmpeg::args::{self, Encoder};
+use crate::ffmpeg::args;
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::ladder::MAX_RENDITIONS;
 use crate::wire::message::{LeaseId, LeaseSpec};
@@ -23,7 +24,7 @@ use crate::wire::report::LeaseLoad;
 /// All leases of this node. They live on when the control connection breaks.
 pub(super) struct Slots {
     ffmpeg: PathBuf,
-    usable: Vec<Encoder>,
+    ability: Ability,
     capacity: usize,
     proxy: Proxy,
     tasks: Tasks,
@@ -50,10 +51,10 @@ impl Running {
 }
 
 impl Slots {
-    /// `count` free slots for `ffmpeg`, which can use these encoders.
-    pub(super) fn new(ffmpeg: PathBuf, usable: Vec<Encoder>, count: u32, proxy: Proxy, tasks: Tasks) -> Self {
+    /// `count` free slots for `ffmpeg`, which can do this.
+    pub(super) fn new(ffmpeg: PathBuf, ability: Ability, count: u32, proxy: Proxy, tasks: Tasks) -> Self {
         let capacity = usize::try_from(count).unwrap_or(usize::MAX);
-        Self { ffmpeg, usable, capacity, proxy, tasks, gauges: Gauges::default(), running: Vec::new() }
+        Self { ffmpeg, ability, capacity, proxy, tasks, gauges: Gauges::default(), running: Vec::new() }
     }
 
     /// The same, with leases that are measured.
@@ -82,7 +83,12 @@ impl Slots {
             return Err(Reason::NoSlot);
         }
         check(&spec.attempt)?;
-        let process = Process::start(&self.ffmpeg, &spec.attempt, &self.usable).map_err(refusal)?;
+        let equipment = self.ability.current().equip(&spec.attempt, &spec.encoders);
+        let equipment = equipment.map_err(|error| {
+            tracing::info!(%error, "a lease cannot be run here");
+            Reason::EncoderUnusable
+        })?;
+        let process = Process::start(&self.ffmpeg, &spec.attempt, &equipment).map_err(refusal)?;
         tracing::info!(process = process.id(), "lease taken");
         let (stop, stopped) = oneshot::channel();
         let lease = spec.lease;
@@ -90,6 +96,8 @@ impl Slots {
         let around =
             slot::Around { proxy: self.proxy.clone(), tasks: self.tasks.clone(), gauge: Arc::clone(&gauge) };
         let run = slot::run(spec, process, around, stopped);
+        let ability = self.ability.clone();
+        let run = async move { run.await.into_iter().for_each(|failure| ability.failed(failure)) };
         let task = self.tasks.spawn(run.instrument(span));
         self.running.push(Running { lease, stop: Some(stop), gauge, task });
         Ok(())

@@ -13,6 +13,10 @@ pub struct Demand {
     pub encoders: Vec<EncoderDemand>,
     /// What the node's FFmpeg must read from FLV, all of it.
     pub reads: Vec<Carriage>,
+    /// Tags that the node must have, all of them.
+    pub require_tags: Vec<Name>,
+    /// Tags that it had better have.
+    pub prefer_tags: Vec<Name>,
     /// Nodes that may not get it whatever happens, for example the one that it is moved away from.
     pub exclude: Vec<Name>,
     /// Nodes that get it only if no other is feasible, for example the one where the last attempt failed: with a
@@ -58,6 +62,7 @@ mod tests {
             height: 360,
             video_bitrate: Bitrate::kilobits(800),
             fps: None,
+            threads: None,
             video,
         }
     }

@@ -183,7 +183,7 @@ mod tests {
 
     fn rendition(name: &str, height: u32, video: VideoOutput) -> Rendition {
         let name = name.parse().expect("test name");
-        Rendition { name, height, video_bitrate: Bitrate::kilobits(800), fps: None, video }
+        Rendition { name, height, video_bitrate: Bitrate::kilobits(800), fps: None, threads: None, video }
     }
 
     fn ladder() -> Ladder {

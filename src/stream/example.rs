@@ -128,6 +128,7 @@ pub fn ladder() -> Arc<Ladder> {
         height,
         video_bitrate: Bitrate::kilobits(100),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
     };
     let renditions = vec![rendition("a", 36), rendition("b", 18)];

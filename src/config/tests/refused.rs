@@ -21,7 +21,7 @@ fn an_unknown_key_is_told_with_the_nearest_known() {
     insta::assert_snapshot!(said(text), @r#"
     1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, rtmps, fleet, gop_log, stream, origin, node, tenants, profiles
     4: stream.take_over: unknown key (did you mean "takeover"?), known here: reconnect_grace, takeover
-    7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset, fps
+    7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset, fps, threads
     7: profiles.a.renditions[0]: needs the key "name"
     7: profiles.a.renditions[0]: needs the key "height"
     7: profiles.a.renditions[0]: needs the key "video_bitrate"
@@ -205,7 +205,40 @@ fn an_impossible_rendition_is_refused() {
     );
     check_renditions(
         "{ name = 'a', height = 360, video_bitrate = '1M', preset = '-y' }",
-        r#"profiles.a.renditions[0].preset = '-y': must be a preset of the encoder, such as "veryfast""#,
+        "profiles.a.renditions[0].preset = '-y': must be one of ultrafast, superfast, veryfast, faster, fast, medium, slow, slower and veryslow",
+    );
+    for preset in ["'p4'", "'placebo'", "4"] {
+        check_renditions(
+            &format!(
+                "{{ name = 'a', height = 360, video_bitrate = '1M', encoder = 'h264_nvenc', preset = {preset} }}"
+            ),
+            &format!(
+                "profiles.a.renditions[0].preset = {preset}: must be one of ultrafast, superfast, veryfast, faster, fast, medium, slow, slower and veryslow"
+            ),
+        );
+    }
+    for encoder in ["'libx265'", "['libx264', 'h264_amf']", "['-y', 'libx264']", "''"] {
+        check_renditions(
+            &format!("{{ name = 'a', height = 360, video_bitrate = '1M', encoder = {encoder} }}"),
+            &format!(
+                "profiles.a.renditions[0].encoder = {encoder}: must be of these encoders: libx264, libopenh264, h264_nvenc, h264_vaapi, h264_qsv"
+            ),
+        );
+    }
+    for threads in ["0", "65"] {
+        check_renditions(
+            &format!("{{ name = 'a', height = 360, video_bitrate = '1M', threads = {threads} }}"),
+            &format!("profiles.a.renditions[0].threads = {threads}: must be from 1 to 64"),
+        );
+    }
+    check_renditions(
+        "{ name = 'a', height = 360, video_bitrate = '1M', video_codec = 'copy', threads = 2 }",
+        r#"profiles.a.renditions[0].threads = 2: does nothing beside video_codec = "copy": remove it"#,
+    );
+    let tags = (0..33).map(|tag| format!("'t{tag}'")).collect::<Vec<_>>().join(", ");
+    assert!(
+        said(&format!("[profiles.a]\nrequire_tags = [{tags}]")).ends_with(": must be at most 32 tags"),
+        "ten thousand tags would be looked for on every node"
     );
     check_renditions(
         "{ name = 'a', height = 360, video_bitrate = '1M', video_codec = 'copy', fps = 25 }",

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
+use crate::ffmpeg::encoder::{Class, Device, Reordering};
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{Deinterlace, Ladder};
 use crate::media::time::Ticks;
@@ -13,6 +14,7 @@ fn h264(name: &str, height: u32, preset: &str) -> Rendition {
         height,
         video_bitrate: Bitrate::kilobits(1500),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 {
             encoders: vec!["h264_none".to_owned(), "libx264".to_owned()],
             preset: preset.to_owned(),
@@ -33,10 +35,15 @@ fn attempt(renditions: Vec<Rendition>, audio: AudioOutput) -> AttemptSpec {
     }
 }
 
-/// The arguments with pipes from 11 on, a line for each option.
+/// The arguments with x264 and pipes from 11 on, a line for each option.
 fn written(attempt: &AttemptSpec) -> Result<String, ArgumentsError> {
+    let x264 = [Usable::software(Encoder::Libx264)];
+    written_with(attempt, Equipment { encoders: choose(attempt, &x264)?, cores: 16 })
+}
+
+fn written_with(attempt: &AttemptSpec, equipment: Equipment) -> Result<String, ArgumentsError> {
     let pipes = Pipes { progress: 10, outputs: outputs(attempt).into_iter().zip(11..).collect() };
-    Ok(arguments(attempt, Encoder::ALL, &pipes)?.join(" ").replace(" -", "\n-"))
+    Ok(arguments(attempt, &equipment, &pipes)?.join(" ").replace(" -", "\n-"))
 }
 
 #[test]
@@ -139,17 +146,126 @@ fn an_attempt_has_the_outputs_that_its_input_can_feed() {
 
 #[test]
 fn what_this_node_cannot_run_is_said() {
-    let check = |rendition: Rendition, usable: &[Encoder], expected: ArgumentsError| {
+    let x264 = [Usable::software(Encoder::Libx264)];
+    let check = |rendition: Rendition, usable: &[Usable], expected: ArgumentsError| {
         let attempt = attempt(vec![rendition], AudioOutput::Copy);
-        let pipes = Pipes { progress: 10, outputs: vec![(Output::Rendition(0), 11)] };
-        assert_eq!(arguments(&attempt, usable, &pipes), Err(expected));
+        let made = choose(&attempt, usable)
+            .and_then(|encoders| written_with(&attempt, Equipment { encoders, cores: 1 }));
+        assert_eq!(made, Err(expected));
     };
-    let wanted = "h264_none, libx264".to_owned();
-    check(h264("a", 720, "fast"), &[], ArgumentsError::NoEncoder { rendition: 0, wanted });
+    let none = || ArgumentsError::NoEncoder { rendition: 0, wanted: "h264_none, libx264".to_owned() };
+    check(h264("a", 720, "fast"), &[], none());
     let bad_preset = ArgumentsError::BadPreset { rendition: 0 };
-    check(h264("a", 720, "fast -y"), Encoder::ALL, bad_preset.clone());
-    check(h264("a", 720, ""), Encoder::ALL, bad_preset);
-    assert_eq!(Encoder::by_name("libx265"), None);
+    check(h264("a", 720, "fast -y"), &x264, bad_preset.clone());
+    check(h264("a", 720, ""), &x264, bad_preset);
+    let forgotten = attempt(vec![h264("a", 720, "fast")], AudioOutput::Copy);
+    assert_eq!(written_with(&forgotten, Equipment { encoders: Vec::new(), cores: 1 }), Err(none()));
+}
+
+#[test]
+fn the_first_encoder_that_works_is_chosen() {
+    let nvenc = Usable {
+        encoder: Encoder::H264Nvenc,
+        device: Device::Nvidia(Some(1)),
+        reordering: Reordering::BFrames,
+    };
+    let x264 = Usable::software(Encoder::Libx264);
+    let check = |names: &[&str], usable: &[&Usable], expected: &Usable| {
+        let mut rendition = h264("a", 720, "fast");
+        let encoders = names.iter().map(|&name| name.to_owned()).collect();
+        rendition.video = VideoOutput::H264 { encoders, preset: "fast".to_owned() };
+        let attempt = attempt(vec![rendition], AudioOutput::Copy);
+        let usable: Vec<Usable> = usable.iter().copied().cloned().collect();
+        assert_eq!(choose(&attempt, &usable), Ok(vec![Some(expected.clone())]));
+    };
+    check(&["h264_nvenc", "libx264"], &[&x264, &nvenc], &nvenc);
+    check(&["libx264", "h264_nvenc"], &[&x264, &nvenc], &x264);
+    check(&["h264_nvenc", "libx264"], &[&x264], &x264);
+    let mut silent = attempt(vec![h264("a", 720, "fast")], AudioOutput::Copy);
+    silent.has_video = false;
+    assert_eq!(choose(&silent, &[]), Ok(Vec::new()), "sound alone needs no encoder");
+}
+
+/// What differs between encoders: the lines from `-vf` on, without those that are alike.
+fn row(encoder: Encoder, device: Device, latency: Latency) -> String {
+    let mut attempt = attempt(vec![h264("a", 720, "slow")], AudioOutput::Copy);
+    (attempt.has_audio, attempt.ladder.latency) = (false, latency);
+    let usable = Usable { encoder, device, reordering: Reordering::BFrames };
+    let written = written_with(&attempt, Equipment { encoders: vec![Some(usable)], cores: 2 }).unwrap();
+    let alike = ["-nostdin", "-hide", "-nostats", "-loglevel", "-progress", "-stats", "-copyts", "-analyze"];
+    let more =
+        ["-fps", "-probesize", "-protocol", "-max", "-f ", "-i", "-map", "-enc_time", "-force_key", "-g "];
+    let rest = ["-b:v", "-bufsize", "-video_track", "-avoid", "-flush", "-movflags"];
+    let lines = written.lines().filter(|line| {
+        let shared = alike.iter().chain(&more).chain(&rest).any(|start| line.starts_with(start));
+        line.starts_with("-init") || !shared
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_row_at_every_latency() {
+    for &encoder in Encoder::ALL {
+        let device = match encoder.class() {
+            Class::Software => Device::Cpu,
+            Class::Nvenc => Device::Nvidia(Some(1)),
+            Class::Vaapi | Class::Qsv => Device::RenderNode("/dev/dri/renderD129".to_owned()),
+        };
+        for latency in [Latency::Normal, Latency::Low] {
+            let name = format!("{}_{latency:?}", encoder.name()).to_lowercase();
+            insta::assert_snapshot!(name, row(encoder, device.clone(), latency));
+        }
+    }
+}
+
+#[test]
+fn an_encoder_whose_b_frames_come_out_wrong_goes_without() {
+    for &encoder in Encoder::ALL {
+        let mut attempt = attempt(vec![h264("a", 720, "fast")], AudioOutput::Copy);
+        let mut check = |latency, reordering, expected: bool| {
+            attempt.ladder.latency = latency;
+            let usable = Usable { encoder, device: Device::Cpu, reordering };
+            let written =
+                written_with(&attempt, Equipment { encoders: vec![Some(usable)], cores: 2 }).unwrap();
+            assert_eq!(written.contains("-bf 0"), expected, "{encoder:?} {latency:?} {reordering:?}");
+        };
+        check(Latency::Normal, Reordering::None, encoder.reorders());
+        check(Latency::Normal, Reordering::BFrames, false);
+        let by_tune = encoder == Encoder::Libx264;
+        check(Latency::Low, Reordering::BFrames, encoder.reorders() && !by_tune);
+    }
+}
+
+#[test]
+fn a_device_is_opened_once_for_all_its_renditions() {
+    let attempt = attempt(vec![h264("a", 720, "fast"), h264("b", 360, "fast")], AudioOutput::Copy);
+    let node = Device::RenderNode("/dev/dri/renderD128".to_owned());
+    let vaapi = Usable { encoder: Encoder::H264Vaapi, device: node, reordering: Reordering::BFrames };
+    let encoders = vec![Some(vaapi.clone()), Some(vaapi)];
+    let written = written_with(&attempt, Equipment { encoders, cores: 2 }).unwrap();
+    assert_eq!(written.matches("-init_hw_device").count(), 1, "{written}");
+    assert_eq!(written.matches("hwupload").count(), 2, "{written}");
+}
+
+#[test]
+fn threads_are_bounded_by_height_profile_and_node() {
+    let check = |height, threads, cores, expected: u32| {
+        let rendition = Rendition { threads, ..h264("a", height, "fast") };
+        let attempt = attempt(vec![rendition], AudioOutput::Copy);
+        let encoders = vec![Some(Usable::software(Encoder::Libx264))];
+        let written = written_with(&attempt, Equipment { encoders, cores }).unwrap();
+        assert_eq!(
+            written.lines().filter(|line| *line == format!("-threads {expected}")).count(),
+            1,
+            "{written}"
+        );
+    };
+    check(720, None, 16, 4);
+    check(1080, None, 16, 8);
+    check(1080, None, 6, 6);
+    check(720, Some(12), 16, 12);
+    check(720, Some(12), 3, 3);
+    check(720, None, 0, 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use tokio::io::AsyncReadExt;
 use super::*;
 use crate::base::units::Bitrate;
 use crate::ffmpeg::attempt::AudioStart;
+use crate::ffmpeg::encoder::Encoder;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Rendition, VideoOutput};
 use crate::media::time::Ticks;
 
@@ -13,6 +14,7 @@ fn attempt() -> AttemptSpec {
         height: 180,
         video_bitrate: Bitrate::kilobits(300),
         fps: None,
+        threads: None,
         video,
     };
     AttemptSpec {
@@ -32,8 +34,12 @@ fn attempt() -> AttemptSpec {
     }
 }
 
+fn equipment() -> Equipment {
+    Equipment { encoders: vec![Some(Usable::software(Encoder::Libx264))], cores: 2 }
+}
+
 fn start() -> Process {
-    Process::start(Path::new("ffmpeg"), &attempt(), Encoder::ALL).unwrap()
+    Process::start(Path::new("ffmpeg"), &attempt(), &equipment()).unwrap()
 }
 
 /// Whether a process of this identifier exists, a dead one that nobody reaped included.
@@ -89,7 +95,7 @@ async fn an_end_of_input_without_input_is_told_by_ffmpeg() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_an_error() {
-    let started = Process::start(Path::new("/nonexistent/ffmpeg"), &attempt(), Encoder::ALL);
+    let started = Process::start(Path::new("/nonexistent/ffmpeg"), &attempt(), &equipment());
     assert!(matches!(started.err(), Some(StartError::System(_))));
     assert!(answer(Path::new("/nonexistent/ffmpeg"), &[], TERMINATION_GRACE).await.is_err());
 }

@@ -65,6 +65,7 @@ fn lease(id: u64, height: u32) -> LeaseSpec {
         height,
         video_bitrate: Bitrate::kilobits(300),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".to_owned()], preset: "ultrafast".to_owned() },
     };
     let source = Rendition { video: VideoOutput::Copy, ..rendition("source", 240) };

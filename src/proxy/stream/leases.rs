@@ -1,11 +1,13 @@
 //! A stream's leases: a channel of input for each, and the one channel on which their events come back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
+use crate::config::ProfileTags;
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::demand::Demand;
 use crate::proxy::fleet::{FleetHandle, LeaseEvent, LeaseRequest};
@@ -23,6 +25,8 @@ const EVENT_CAPACITY: usize = 128;
 #[derive(Debug)]
 pub struct Leases {
     stream: StreamName,
+    /// Which nodes its profile is for.
+    tags: Arc<ProfileTags>,
     fleet: FleetHandle,
     inputs: BTreeMap<u32, mpsc::Sender<LeaseInput>>,
     /// Boxed: a queue holds the room of 32 events from the start, and most streams have had few.
@@ -33,9 +37,9 @@ pub struct Leases {
 impl Leases {
     /// No leases yet.
     #[must_use]
-    pub fn new(stream: StreamName, fleet: FleetHandle) -> Self {
+    pub fn new(stream: StreamName, tags: Arc<ProfileTags>, fleet: FleetHandle) -> Self {
         let (events, inbox) = mpsc::channel(EVENT_CAPACITY);
-        Self { stream, fleet, inputs: BTreeMap::new(), events, inbox }
+        Self { stream, tags, fleet, inputs: BTreeMap::new(), events, inbox }
     }
 
     /// Asks for a lease on some node whose FFmpeg reads these.
@@ -51,7 +55,9 @@ impl Leases {
         let attempt = spec.number;
         let (sender, input) = mpsc::channel(INPUT_CAPACITY);
         self.inputs.insert(spec.number, sender);
-        let demand = Demand { reads, prefer_not, ..Demand::of(&spec) };
+        let ProfileTags { require, prefer } = ProfileTags::clone(&self.tags);
+        let tags = Demand { require_tags: require, prefer_tags: prefer, ..Demand::of(&spec) };
+        let demand = Demand { reads, prefer_not, ..tags };
         let (stream, events) = (self.stream.clone(), self.events.clone());
         let request = LeaseRequest { stream, attempt: spec, demand, input, events };
         self.fleet.request(request).map_err(|detail| {

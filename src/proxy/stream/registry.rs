@@ -173,7 +173,8 @@ impl Registry {
         let stream = Stream::new(settings.stream, ladder, settings.log, start, now);
         let (stats, stats_reader) =
             watch::channel(Arc::new(snapshot::first_stats(name, &renditions, &stream, now)));
-        let leases = Leases::new(name.clone(), self.fleet.clone());
+        let tags = Arc::clone(&tenant.profile_tags);
+        let leases = Leases::new(name.clone(), tags, self.fleet.clone());
         let task = StreamTask { name: name.clone(), renditions, stream, window, inbox, leases, view, stats };
         let (registry, owned_name, stop) = (self.clone(), name.clone(), self.stop.clone());
         // Its own root: the publisher that happened to open it may leave long before it ends.

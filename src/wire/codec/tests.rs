@@ -130,7 +130,7 @@ fn attempt() -> impl Strategy<Value = AttemptSpec> {
     let rendition =
         (name(), any::<u32>(), any::<u64>(), video_output()).prop_map(|(name, height, bitrate, video)| {
             let fps = FrameRate::new(height, 1001);
-            Rendition { name, height, video_bitrate: Bitrate(bitrate), fps, video }
+            Rendition { name, height, video_bitrate: Bitrate(bitrate), fps, threads: Some(height), video }
         });
     let audio = prop_oneof![
         Just(AudioOutput::Copy),

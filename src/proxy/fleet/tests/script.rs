@@ -18,6 +18,7 @@ pub(in crate::proxy) fn attempt() -> AttemptSpec {
         height: 360,
         video_bitrate: Bitrate::kilobits(800),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "ultrafast".into() },
     };
     AttemptSpec {

@@ -7,7 +7,7 @@ use crate::wire::message::ProxyMessage;
 const ATTEMPT: u32 = 3;
 
 fn leases(house: &House) -> Leases {
-    Leases::new(stream_name("demo"), house.fleet.clone())
+    Leases::new(stream_name("demo"), Arc::default(), house.fleet.clone())
 }
 
 async fn check_event(leases: &mut Leases, expected: impl FnOnce(&LeaseEvent) -> bool) {

@@ -1,0 +1,162 @@
+//! The standing of each encoder on each device: which are to be proved, and when. Decides only.
+//!
+//! * What was never proved is tried at once, and after a failure every [`LONGEST_WAIT`]: somebody may mend it.
+//! * What worked and fails under an attempt for a reason of its own is taken off at once, and proved again after
+//!   [`FIRST_WAIT`], then twice as long, up to [`LONGEST_WAIT`]. A GPU without a free session is asked every [`FIRST_WAIT`]:
+//!   sessions end.
+//! * A failure that may as well be the stream's (an encoder refuses some sizes) has it proved at once, and only a failed proof takes it
+//!   off: a publisher must not be able to take encoders off a fleet.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use crate::ffmpeg::diagnosis::{self, EncoderFault};
+use crate::ffmpeg::encoder::{Device, Encoder, Usable};
+use crate::wire::report::{EncoderOn, UnusableEncoder};
+
+/// The first wait before what has failed is proved again.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// The longest.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// An encoder and the devices on which it may prove itself; one will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) encoder: Encoder,
+    pub(super) devices: Vec<Device>,
+}
+
+/// All candidates.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    entries: BTreeMap<EncoderOn, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    candidate: Candidate,
+    /// How it works; `None` as long as it does not.
+    usable: Option<Usable>,
+    /// Why it does not.
+    detail: String,
+    /// When it is to be proved.
+    due: Option<Instant>,
+    /// Whether it is being proved.
+    proving: bool,
+    /// How long the next wait is.
+    wait: Duration,
+    /// When it was last found to work, or to have begun to.
+    proved: Option<Instant>,
+}
+
+impl Entry {
+    fn new(candidate: Candidate, now: Instant) -> Self {
+        Self {
+            candidate,
+            usable: None,
+            detail: "it was not tried yet".to_owned(),
+            due: Some(now),
+            proving: false,
+            wait: LONGEST_WAIT,
+            proved: None,
+        }
+    }
+
+    /// Takes it off, to be tried again after a wait that doubles as long as it does not hold out.
+    fn take_off(&mut self, detail: String, now: Instant) {
+        if self.usable.take().is_some() {
+            let held_out =
+                self.proved.is_some_and(|since| now.saturating_duration_since(since) > LONGEST_WAIT);
+            if held_out || self.wait == LONGEST_WAIT {
+                self.wait = FIRST_WAIT;
+            }
+        }
+        let wait = if diagnosis::is_session_limit(&detail) { FIRST_WAIT } else { self.wait };
+        self.due = Some(now + wait);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.detail = detail;
+    }
+}
+
+impl Roster {
+    /// What there is to be proved now. What was there before keeps its standing, what is new is due, what is gone is forgotten.
+    pub(super) fn set_candidates(&mut self, candidates: BTreeMap<EncoderOn, Candidate>, now: Instant) {
+        let mut before = std::mem::take(&mut self.entries);
+        for (on, candidate) in candidates {
+            let known = before.remove(&on).filter(|entry| entry.candidate == candidate);
+            self.entries.insert(on, known.unwrap_or_else(|| Entry::new(candidate, now)));
+        }
+    }
+
+    /// Makes everything due.
+    pub(super) fn prove_all(&mut self, now: Instant) {
+        self.entries.values_mut().for_each(|entry| entry.due = Some(now));
+    }
+
+    /// The next that is due. It is under way from then on.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(EncoderOn, Candidate)> {
+        let is_due = |entry: &Entry| !entry.proving && entry.due.is_some_and(|due| due <= now);
+        let (on, entry) = self.entries.iter_mut().find(|(_, entry)| is_due(entry))?;
+        (entry.proving, entry.due) = (true, None);
+        Some((on.clone(), entry.candidate.clone()))
+    }
+
+    /// When the next is due that is not under way.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.entries.values().filter(|entry| !entry.proving).filter_map(|entry| entry.due).min()
+    }
+
+    /// How a proof ended. One of what is gone since then counts for nothing.
+    pub(super) fn handle_proof(&mut self, on: &EncoderOn, result: Result<Usable, String>, now: Instant) {
+        let Some(entry) = self.entries.get_mut(on) else { return };
+        entry.proving = false;
+        match result {
+            Ok(usable) => {
+                if entry.usable.is_none() {
+                    tracing::info!(encoder = on.encoder, gpu = on.gpu, "an encoder works");
+                    entry.proved = Some(now);
+                }
+                entry.usable = Some(usable);
+                entry.detail.clear();
+            }
+            Err(detail) => {
+                if entry.usable.is_some() {
+                    tracing::warn!(
+                        encoder = on.encoder,
+                        gpu = on.gpu,
+                        detail,
+                        "an encoder does not work any more"
+                    );
+                } else if entry.detail != detail {
+                    tracing::info!(encoder = on.encoder, gpu = on.gpu, detail, "an encoder does not work");
+                }
+                entry.take_off(detail, now);
+            }
+        }
+    }
+
+    /// An attempt failed by its encoder.
+    pub(super) fn handle_failure(&mut self, failure: &Failure, now: Instant) {
+        let Failure { on, detail, fault } = failure;
+        let Some(entry) = self.entries.get_mut(on).filter(|entry| entry.usable.is_some()) else { return };
+        match fault {
+            EncoderFault::Own => {
+                tracing::warn!(encoder = on.encoder, gpu = on.gpu, detail, "an encoder is taken off");
+                entry.take_off(detail.clone(), now);
+            }
+            EncoderFault::Perhaps => entry.due = entry.due.or(Some(now)),
+        }
+    }
+
+    /// What works.
+    pub(super) fn usable(&self) -> impl Iterator<Item = (&EncoderOn, &Usable)> {
+        self.entries.iter().filter_map(|(on, entry)| Some((on, entry.usable.as_ref()?)))
+    }
+
+    /// What does not.
+    pub(super) fn unusable(&self) -> impl Iterator<Item = UnusableEncoder> {
+        let unusable = self.entries.iter().filter(|(_, entry)| entry.usable.is_none());
+        unusable.map(|(on, entry)| UnusableEncoder { on: on.clone(), detail: entry.detail.clone() })
+    }
+}
