@@ -1,8 +1,10 @@
 //! Placement: which node gets a lease, and who is in the fleet. Pure: no I/O, no clock; `now` is an argument.
 //!
-//! [`work`] and [`demand`] say what a stream needs, [`load`] brings what nodes report within bounds, [`place`] chooses among
-//! nodes and explains itself, and [`fleet`] keeps membership and leases and asks [`place`] for each new lease.
+//! [`work`] and [`demand`] say what a stream needs and [`cost`] what that takes, [`load`] brings what nodes report within
+//! bounds, [`place`] chooses among nodes and explains itself, and [`fleet`] keeps membership and leases and asks [`place`]
+//! for each new lease.
 
+pub mod cost;
 pub mod demand;
 pub mod fleet;
 pub mod load;
