@@ -9,4 +9,5 @@ pub mod demand;
 pub mod fleet;
 pub mod load;
 pub mod place;
+pub mod tenancy;
 pub mod work;
