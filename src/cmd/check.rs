@@ -9,6 +9,7 @@ use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
 use crate::config::{Config, Profile, RtmpsListen, Tenant, written_audio};
 use crate::ffmpeg::ladder::{Deinterlace, Latency, Rendition, VideoOutput};
+use crate::placement::tenancy::WhenFull;
 
 /// Runs the command.
 #[must_use]
@@ -64,7 +65,23 @@ fn write_tenant(f: &mut fmt::Formatter<'_>, name: &Name, tenant: &Tenant) -> fmt
         1 => "1 key".to_owned(),
         count => format!("{count} keys"),
     };
-    writeln!(f, "tenant   {name}: {keys}; at most {max_streams} streams, profile {profile}")
+    let more = unusual(tenant);
+    writeln!(f, "tenant   {name}: {keys}; at most {max_streams} streams, profile {profile}{more}")
+}
+
+/// What a tenant has that others need not have.
+fn unusual(tenant: &Tenant) -> String {
+    let Tenant { weight, max_pixels_per_second, max_bitrate, tags, when_full, .. } = tenant;
+    let told = [
+        (*weight < 1.0 || *weight > 1.0).then(|| format!(", weight {weight}")),
+        max_pixels_per_second.map(|most| format!(", at most {most} pixels a second")),
+        max_bitrate.map(|most| format!(", at most {} together", most.written())),
+        (!tags.is_empty()).then(|| {
+            format!(", on nodes with {}", tags.iter().map(Name::as_str).collect::<Vec<_>>().join(" "))
+        }),
+        (*when_full == WhenFull::Wait).then(|| ", waits where there is no room".to_owned()),
+    ];
+    told.into_iter().flatten().collect()
 }
 
 fn write_profile(f: &mut fmt::Formatter<'_>, name: &Name, profile: &Profile) -> fmt::Result {
@@ -149,6 +166,11 @@ mod tests {
             [tenants.acme]
             keys = ["hunter2", { key = "hunter3", stream = "cam-*" }]
             profile = "mixed"
+            weight = 2.5
+            max_pixels_per_second = 500_000_000
+            max_bitrate = "50M"
+            tags = ["rack-1", "gpu"]
+            when_full = "wait"
             [profiles.mixed]
             audio = "aac:128k"
             latency = "low"
@@ -166,7 +188,7 @@ mod tests {
     rtmps    off
     http     127.0.0.1:8080: API with a token
     fleet    127.0.0.1:7070: with a token, heartbeat 250ms, suspected after 750ms
-    tenant   acme: 2 keys; at most 100 streams, profile mixed
+    tenant   acme: 2 keys; at most 100 streams, profile mixed, weight 2.5, at most 500000000 pixels a second, at most 50000k together, on nodes with gpu rack-1, waits where there is no room
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast

@@ -153,6 +153,15 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// The key's value, which must be within a range; `None` if it is absent or refused.
+    pub(super) fn optional_within<T: Quantity>(
+        &mut self,
+        key: &Key<T>,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        self.optional(key).map(|value| self.within(key, value, range))
+    }
+
     /// A key that has no default: its absence is a fault of the table at `table`.
     pub(super) fn required<T: Setting + Clone>(
         &mut self,

@@ -12,14 +12,20 @@ use toml::{Spanned, Value};
 use super::profile::{self, Profile, ProfileTags};
 use super::reader::{Key, Reader, Setting};
 use super::surroundings::SecretSource;
+use super::units::Quantity;
 use crate::base::names::Name;
 use crate::base::secret::Secret;
+use crate::base::units::Bitrate;
 use crate::ffmpeg::ladder::Ladder;
+use crate::placement::tenancy::{TenantLimits, WhenFull, Wish};
+use crate::placement::work::Work;
 
 /// The tenant that there is when none is written.
 const BUILT_IN: &str = "live";
 /// Streams of a tenant at once, unless it says otherwise.
 const DEFAULT_MAX_STREAMS: usize = 100;
+/// The most tags that a tenant can be bound to: more than a node may have, and it would have no node.
+const MAX_TAGS: usize = crate::placement::load::MAX_TAGS;
 
 /// Someone whose streams are taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +33,18 @@ pub struct Tenant {
     /// Any of these lets a publisher in. Without keys everyone is, which off loopback must be said with
     /// `allow_anonymous`.
     pub keys: Vec<StreamKey>,
+    /// Its part of the fleet where room is short, compared with the other tenants'.
+    pub weight: f64,
     /// Streams at once.
     pub max_streams: usize,
+    /// Pixels a second of everything that is encoded for it; `None` for any number.
+    pub max_pixels_per_second: Option<u64>,
+    /// What all its publishers may send together; `None` for any amount.
+    pub max_bitrate: Option<Bitrate>,
+    /// Its streams go only to nodes that have all of these.
+    pub tags: Vec<Name>,
+    /// What happens to a publish for which no node has room.
+    pub when_full: WhenFull,
     /// Name of the profile.
     pub profile: Name,
     /// The ladder of that profile.
@@ -40,12 +56,77 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// One of which nothing is written but its profile.
+    fn of(profile: Name, Profile { ladder, tags: profile_tags }: Profile) -> Self {
+        Self {
+            keys: Vec::new(),
+            weight: 1.0,
+            max_streams: DEFAULT_MAX_STREAMS,
+            max_pixels_per_second: None,
+            max_bitrate: None,
+            tags: Vec::new(),
+            when_full: WhenFull::Refuse,
+            profile,
+            ladder,
+            profile_tags,
+            allow_anonymous: false,
+        }
+    }
+
     /// Whether a publisher of `stream` that presents this key is let in; one that presents none has the empty key. All
     /// keys are compared, in constant time each, so that the time taken does not tell which one was nearly right.
     #[must_use]
     pub fn allows(&self, stream: &Name, presented: &[u8]) -> bool {
         let any = self.keys.iter().fold(false, |any, key| any | key.allows(stream, presented));
         any || self.keys.is_empty()
+    }
+
+    /// What it may have of the fleet, where its streams are expected to be what the profile makes of a usual source.
+    #[must_use]
+    pub fn limits(&self) -> TenantLimits {
+        TenantLimits {
+            weight: self.weight,
+            max_streams: self.max_streams,
+            max_pixels_per_second: self.max_pixels_per_second,
+            when_full: self.when_full,
+            expected: Wish { work: Work::expected(&self.ladder), require_tags: self.tags.clone() },
+        }
+    }
+}
+
+/// A tenant's part, compared with the others'.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+struct Weight(f64);
+
+impl Setting for Weight {
+    const ALLOWED: &'static str = "a number, such as 1.0";
+
+    fn read(written: &Value) -> Option<Self> {
+        match written {
+            Value::Integer(whole) => Some(Self(f64::from(i32::try_from(*whole).ok()?))),
+            Value::Float(number) => Some(Self(*number)),
+            Value::String(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
+            }
+        }
+    }
+}
+
+impl Quantity for Weight {
+    fn written(self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Setting for WhenFull {
+    const ALLOWED: &'static str = r#""refuse" or "wait""#;
+
+    fn read(written: &Value) -> Option<Self> {
+        match written.as_str()? {
+            "refuse" => Some(Self::Refuse),
+            "wait" => Some(Self::Wait),
+            _ => None,
+        }
     }
 }
 
@@ -104,7 +185,12 @@ impl Setting for StreamPattern {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Written {
     keys: Vec<Spanned<WrittenKey>>,
+    weight: Key<Weight>,
     max_streams: Key<usize>,
+    max_pixels_per_second: Key<u64>,
+    max_bitrate: Key<Bitrate>,
+    tags: Key<Vec<Name>>,
+    when_full: Key<WhenFull>,
     profile: Key<Name>,
     allow_anonymous: Key<bool>,
 }
@@ -158,15 +244,35 @@ impl Written {
             reader
                 .refuse(self.allow_anonymous.place(), "contradicts the tenant's keys: remove one of the two");
         }
-        let (profile, Profile { ladder, tags }) = self.profile(profiles, reader);
+        let (name, profile) = self.profile(profiles, reader);
+        let default = Tenant::of(name, profile);
+        // A part a hundred times as large or as small is as good as all or none.
+        let weights = Weight(0.01)..=Weight(100.0);
+        // Below: less than any camera makes. Above: thousands of nodes.
+        let (pixels, bitrates) =
+            (100_000..=1_000_000_000_000, Bitrate::kilobits(100)..=Bitrate(1_000_000_000_000));
         Tenant {
             keys: self.keys.iter().filter_map(|key| mean_key(key, reader)).collect(),
-            max_streams: reader.within(&self.max_streams, DEFAULT_MAX_STREAMS, 1..=100_000),
-            profile,
-            ladder,
-            profile_tags: tags,
+            weight: reader.within(&self.weight, Weight(default.weight), weights).0,
+            max_streams: reader.within(&self.max_streams, default.max_streams, 1..=100_000),
+            max_pixels_per_second: reader.optional_within(&self.max_pixels_per_second, pixels),
+            max_bitrate: reader.optional_within(&self.max_bitrate, bitrates),
+            tags: self.tags(reader),
+            when_full: reader.get(&self.when_full, default.when_full),
             allow_anonymous,
+            ..default
         }
+    }
+
+    fn tags(&self, reader: &mut Reader) -> Vec<Name> {
+        let mut tags = reader.get(&self.tags, Vec::new());
+        if tags.len() > MAX_TAGS {
+            reader.refuse(self.tags.place(), format!("must be at most {MAX_TAGS} names"));
+            tags.clear();
+        }
+        tags.sort();
+        tags.dedup();
+        tags
     }
 
     fn profile(&self, profiles: &BTreeMap<Name, Profile>, reader: &mut Reader) -> (Name, Profile) {
@@ -217,16 +323,8 @@ pub(super) fn mean(
 pub(super) fn built_in(profiles: &BTreeMap<Name, Profile>) -> BTreeMap<Name, Tenant> {
     let name = BUILT_IN.parse().expect("four letters are a name");
     let profile = profile::default_name();
-    let Profile { ladder, tags } = profiles.get(&profile).cloned().unwrap_or_else(profile::default_profile);
-    let tenant = Tenant {
-        keys: Vec::new(),
-        max_streams: DEFAULT_MAX_STREAMS,
-        profile,
-        ladder,
-        profile_tags: tags,
-        allow_anonymous: false,
-    };
-    BTreeMap::from([(name, tenant)])
+    let meant = profiles.get(&profile).cloned().unwrap_or_else(profile::default_profile);
+    BTreeMap::from([(name, Tenant::of(profile, meant))])
 }
 
 #[cfg(test)]

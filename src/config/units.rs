@@ -92,7 +92,7 @@ macro_rules! whole_numbers {
     )*};
 }
 
-whole_numbers!(u32, usize);
+whole_numbers!(u32, u64, usize);
 
 /// `15s` as 15 times the unit `s`.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {

@@ -153,6 +153,22 @@ fn an_impossible_value_is_refused() {
         "http.listen = '127.0.0.1:1935': http.listen and rtmp.listen must not be the same address",
     );
     check("tenants.a", "max_streams = 0", "tenants.a.max_streams = 0: must be from 1 to 100000");
+    check("tenants.a", "weight = 0", "tenants.a.weight = 0: must be from 0.01 to 100");
+    check("tenants.a", "weight = nan", "tenants.a.weight = nan: must be from 0.01 to 100");
+    check("tenants.a", "weight = '1'", "tenants.a.weight = '1': must be a number, such as 1.0");
+    check(
+        "tenants.a",
+        "max_pixels_per_second = 99_999",
+        "tenants.a.max_pixels_per_second = 99_999: must be from 100000 to 1000000000000",
+    );
+    check(
+        "tenants.a",
+        "max_bitrate = '1k'",
+        "tenants.a.max_bitrate = '1k': must be from 100k to 1000000000k",
+    );
+    check("tenants.a", "when_full = 'queue'", r#"tenants.a.when_full = 'queue': must be "refuse" or "wait""#);
+    let tags = "'t', ".repeat(65);
+    assert!(said(&format!("[tenants.a]\ntags = [{tags}]\n")).ends_with("must be at most 64 names"));
     check(
         "tenants.a",
         "profile = 'hd'",

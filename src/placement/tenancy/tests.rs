@@ -112,6 +112,7 @@ pub fn wish(renditions: usize) -> Wish {
         height: 720,
         video_bitrate: Bitrate::kilobits(2_000),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 { encoders: vec!["libx264".into()], preset: "veryfast".into() },
     };
     let ladder = Ladder {
