@@ -503,18 +503,20 @@ impl Delivery {
         self.drop_attempt(failure.reason, failure.detail, now);
     }
 
-    /// Whether a failure says that no node can read the input of the attempt that there is.
+    /// Whether a failure says that the input of the attempt that there is will be taken nowhere: no node can read it, or
+    /// it is more than its tenant may have. A node that says so speaks for itself alone.
     #[must_use]
-    pub fn is_unreadable(&self, failure: &AttemptFailure) -> bool {
+    pub fn is_refusal(&self, failure: &AttemptFailure) -> bool {
         let mine = self.attempt.as_ref().is_some_and(|attempt| attempt.number == failure.attempt);
-        mine && failure.reason == Reason::UnsupportedCodec && failure.node.is_none()
+        let final_one = matches!(failure.reason, Reason::UnsupportedCodec | Reason::LimitExceeded);
+        mine && final_one && failure.node.is_none()
     }
 
-    /// No node can read the section's input: it is given up at once, because no other attempt would do better.
-    pub fn give_up_unreadable(&mut self, section: &Section, detail: &str) {
+    /// The section's input is taken nowhere: it is given up at once, because no other attempt would do better.
+    pub fn give_up_refused(&mut self, section: &Section, reason: Reason, detail: String) {
         self.attempt = None;
         self.give_up(section.source_end);
-        self.backoff.remember_refusal(Reason::UnsupportedCodec, detail.to_owned());
+        self.backoff.remember_refusal(reason, detail);
     }
 
     /// Ends the attempt from this side, as failed.

@@ -262,8 +262,8 @@ impl Stream {
 
     /// An attempt is over without having said so itself.
     pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
-        if self.delivery.is_unreadable(&failure) {
-            self.give_up_unreadable(failure.detail, now);
+        if self.delivery.is_refusal(&failure) {
+            self.give_up_refused(failure.reason, failure.detail, now);
         } else {
             self.delivery.handle_failed(failure, now);
         }
@@ -434,21 +434,21 @@ impl Stream {
         }
     }
 
-    /// No node can read the section in front. If it is the one that is being sent, its publisher is told so and closed; it
+    /// The section in front is taken nowhere. If it is the one that is being sent, its publisher is told so and closed; it
     /// may come back within the grace time and send something else. A stream of which nothing ever ran ends with it.
-    fn give_up_unreadable(&mut self, detail: String, now: Instant) {
+    fn give_up_refused(&mut self, reason: Reason, detail: String, now: Instant) {
         let Some(section) = self.sections.front() else { return };
         let being_sent = section.closed.is_none();
         let id = section.id;
         if being_sent {
-            self.drop_publisher(Reason::UnsupportedCodec, detail.clone(), now);
+            self.drop_publisher(reason, detail.clone(), now);
         }
         if let Some(section) = self.sections.front().filter(|section| section.id == id) {
-            self.delivery.give_up_unreadable(section, &detail);
+            self.delivery.give_up_refused(section, reason, detail);
             self.next_section();
         }
         if being_sent && self.delivery.runs == 0 && self.sections.is_empty() {
-            self.phase = Phase::Ending(Reason::UnsupportedCodec, now + ENDING_LIMIT);
+            self.phase = Phase::Ending(reason, now + ENDING_LIMIT);
         }
     }
 

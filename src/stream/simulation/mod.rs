@@ -129,9 +129,9 @@ fn publishers_that_vanish_without_a_word_are_replaced() {
 }
 
 #[test]
-fn a_source_that_no_node_can_read_goes_on_when_one_can() {
+fn a_source_that_is_taken_nowhere_goes_on_when_it_is_taken() {
     run(200, |dice| Faults {
-        unreadable: 1 + dice.below(3),
+        refused: 1 + dice.below(3),
         reconnects: 1 + dice.below(2),
         node_deaths: dice.below(2),
         ..Faults::default()

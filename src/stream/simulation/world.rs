@@ -43,8 +43,9 @@ pub struct Faults {
     pub silences: u64,
     /// A newcomer is refused while a publisher is there.
     pub keeps_publisher: bool,
-    /// So many times no node can read what is sent; the encoder comes back for it.
-    pub unreadable: u64,
+    /// So many times what is sent is taken nowhere: no node can read it, or it is more than its tenant may have. The encoder
+    /// comes back for it.
+    pub refused: u64,
     /// No node is there for so long, from the start.
     pub blackout: Option<Duration>,
     pub small_log: bool,
@@ -122,7 +123,7 @@ pub struct World {
     stream: Stream,
     source: Option<(PublisherId, Source)>,
     publishers: u64,
-    /// How often the answer was that no node can read the input.
+    /// How often the answer was that the input is taken nowhere.
     refused_inputs: u64,
     numbers: Numbers,
     alive: [bool; NODES],
@@ -476,7 +477,7 @@ impl World {
                 }
                 Command::ClosePublisher { publisher, reason, .. } => {
                     self.source = self.source.take().filter(|(current, _)| *current != publisher);
-                    if reason == Reason::UnsupportedCodec {
+                    if matches!(reason, Reason::UnsupportedCodec | Reason::LimitExceeded) {
                         let pause = self.dice.millis(1, 3_000);
                         self.after(pause, Event::Takeover);
                     }
@@ -493,9 +494,11 @@ impl World {
         let delay = self.dice.millis(0, 5);
         match chosen {
             // A stream of which nothing ever ran would end with it.
-            _ if self.faults.unreadable > self.refused_inputs && self.stream.delivery.runs > 0 => {
+            _ if self.faults.refused > self.refused_inputs && self.stream.delivery.runs > 0 => {
                 self.refused_inputs += 1;
-                self.after(delay, Event::Failed(attempt, None, Reason::UnsupportedCodec));
+                let reasons = [Reason::UnsupportedCodec, Reason::LimitExceeded];
+                let reason = reasons[usize::from(self.dice.one_in(2))];
+                self.after(delay, Event::Failed(attempt, None, reason));
             }
             None => self.after(delay, Event::Failed(attempt, None, Reason::NoNode)),
             Some(node) if self.faults.refusals > 0 => {
@@ -534,7 +537,7 @@ impl World {
     fn check_end(&self) -> u32 {
         let report = self.stream.report(self.now);
         // Beside a section that was given up there is a hole, and sound at its edge may come after its segment was closed.
-        if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
+        if self.faults.blackout.is_none() && self.faults.refused == 0 {
             // FFmpeg holds the last sound before a pause back until its end, when the segment has been closed for its silence.
             let held_back = if self.faults.shapes { self.publishers } else { 0 };
             assert!(self.window.left_out() <= held_back, "what is committed can be listed");
@@ -555,7 +558,7 @@ impl World {
         if self.faults.poison {
             assert_eq!((missing, report.frames_lost), (accepted, accepted));
             assert!(report.attempts <= 12, "{} attempts", report.attempts);
-        } else if self.faults.blackout.is_none() && self.faults.unreadable == 0 {
+        } else if self.faults.blackout.is_none() && self.faults.refused == 0 {
             assert_eq!(missing, 0, "lost {}, undecodable {}", report.frames_lost, report.frames_undecodable);
             assert_eq!(self.committed[1].pictures.len(), self.committed[0].pictures.len());
             let missing: Vec<u32> =
@@ -563,7 +566,7 @@ impl World {
             assert_eq!(missing, [0; 0], "every audio access unit comes out");
         } else {
             assert!(missing < accepted, "what the log held came out");
-            let refused = self.faults.unreadable == 0 || self.refused_inputs > 0;
+            let refused = self.faults.refused == 0 || self.refused_inputs > 0;
             assert!(refused || missing == 0, "{missing} are missing");
             assert_ne!(report.state, State::Quarantined);
         }

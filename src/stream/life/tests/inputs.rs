@@ -118,8 +118,9 @@ impl Trial {
             Input::Attached(back) => stream.handle_attached(attempt(back), now),
             Input::Written(back, inputs) => stream.handle_written(attempt(back), inputs, now),
             Input::Failed(back, reason) => {
-                // That no node can read the input is not said by a node.
-                let node = (reason != Reason::UnsupportedCodec).then(|| name("n2"));
+                // That the input is taken nowhere is not said by a node.
+                let refused = matches!(reason, Reason::UnsupportedCodec | Reason::LimitExceeded);
+                let node = (!refused).then(|| name("n2"));
                 let (attempt, detail) = (attempt(back), String::new());
                 stream.handle_failed(AttemptFailure { attempt, node, reason, detail }, now);
             }

@@ -61,7 +61,7 @@ fn audio_that_cannot_be_copied_is_encoded_section_by_section() {
     assert_eq!(wanted_audio(&mut Scene::live(), [audio_tag(0)], 0), AudioOutput::Copy);
     let mut scene = Scene::live();
     assert_eq!(wanted_audio(&mut scene, [mp3], 0), encoded);
-    scene.stream.give_up_unreadable(String::new(), scene.now);
+    scene.stream.give_up_refused(Reason::UnsupportedCodec, String::new(), scene.now);
     assert_eq!(scene.publish(1), Ok(()));
     assert_eq!(wanted_audio(&mut scene, [audio_tag(0)], 1), AudioOutput::Copy, "the next section's is AAC");
 }
@@ -126,9 +126,14 @@ const DETAIL: &str = "no node can read hevc from FLV: FFmpeg 6.1 or later is nee
 
 /// No node can read what the last attempt was for.
 fn refuse_input(scene: &mut Scene) {
+    refuse(scene, Reason::UnsupportedCodec, DETAIL);
+}
+
+/// What the last attempt was for is taken nowhere.
+fn refuse(scene: &mut Scene, reason: Reason, detail: &str) {
     scene.carry_out(false);
     let attempt = scene.specs.last().expect("an attempt").number;
-    let (node, reason, detail) = (None, Reason::UnsupportedCodec, DETAIL.to_owned());
+    let (node, detail) = (None, detail.to_owned());
     scene.stream.handle_failed(AttemptFailure { attempt, node, reason, detail }, scene.now);
 }
 
@@ -173,6 +178,25 @@ fn a_publisher_that_comes_back_with_something_readable_goes_on() {
 }
 
 #[test]
+fn a_source_that_is_more_than_its_tenant_may_have_closes_its_publisher_and_is_not_tried_again() {
+    let mut scene = Scene::live();
+    scene.send_gops(1, 0..2);
+    refuse(&mut scene, Reason::LimitExceeded, "tenant acme has 3 of 3 million pixels a second");
+    assert_eq!(scene.endings(), "close1:limit_exceeded finish:limit_exceeded");
+    assert_eq!((scene.stream.delivery.attempts, scene.stream.delivery.lost()), (1, 4));
+    let mut scene = Scene::live();
+    change(&mut scene, 0);
+    scene.work();
+    change(&mut scene, 1);
+    let text = "the pictures have grown";
+    refuse(&mut scene, Reason::LimitExceeded, text);
+    let report = scene.stream.report(scene.now);
+    assert_eq!(report.last_failure, Some((Reason::LimitExceeded, text.to_owned())));
+    assert_eq!(scene.endings(), "close1:limit_exceeded");
+    assert_eq!(scene.publish(2), Ok(()), "with smaller ones it may come back");
+}
+
+#[test]
 fn an_unreadable_section_that_is_over_is_given_up_and_nobody_is_closed_for_it() {
     let mut scene = Scene::live();
     change(&mut scene, 0);
@@ -191,7 +215,8 @@ fn a_node_that_says_so_does_not_close_a_publisher() {
     scene.send_gops(1, 0..1);
     scene.carry_out(false);
     let (node, reason, detail) = (Some(name("n1")), Reason::UnsupportedCodec, String::new());
-    for attempt in [1, 7] {
+    let failures = [(1, reason), (7, reason), (2, Reason::LimitExceeded)];
+    for (attempt, reason) in failures {
         let failure = AttemptFailure { attempt, node: node.clone(), reason, detail: detail.clone() };
         scene.stream.handle_failed(failure, scene.now);
     }
