@@ -81,6 +81,16 @@ impl Tenant {
         any || self.keys.is_empty()
     }
 
+    /// Which nodes its streams may have: with the tags of the tenant and those of its profile.
+    #[must_use]
+    pub fn node_tags(&self) -> ProfileTags {
+        let mut tags = ProfileTags::clone(&self.profile_tags);
+        tags.require.extend(self.tags.iter().cloned());
+        tags.require.sort();
+        tags.require.dedup();
+        tags
+    }
+
     /// What it may have of the fleet, where its streams are expected to be what the profile makes of a usual source.
     #[must_use]
     pub fn limits(&self) -> TenantLimits {
@@ -89,7 +99,7 @@ impl Tenant {
             max_streams: self.max_streams,
             max_pixels_per_second: self.max_pixels_per_second,
             when_full: self.when_full,
-            expected: Wish { work: Work::expected(&self.ladder), require_tags: self.tags.clone() },
+            expected: Wish { work: Work::expected(&self.ladder), require_tags: self.node_tags().require },
         }
     }
 }

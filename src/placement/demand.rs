@@ -3,11 +3,16 @@
 use crate::base::names::Name;
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::VideoOutput;
+use crate::ffmpeg::ladder::{Deinterlace, VideoOutput};
+use crate::placement::work::{AudioWork, SourceMedia, Work};
 
 /// What one lease needs, and which nodes it had better not get.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
+    /// What is to be done.
+    pub work: Work,
+    /// Tags that the node must have, all of them.
+    pub require_tags: Vec<Name>,
     /// For each rendition that is encoded, FFmpeg's names of the encoders that would do: the node must have at least
     /// one of them. A copied rendition needs none and is not listed.
     pub encoders: Vec<EncoderDemand>,
@@ -44,7 +49,24 @@ impl Demand {
                 Some(EncoderDemand { rendition: rendition.name.clone(), any_of: encoders.clone() })
             }
         });
-        Self { encoders: encoders.collect(), ..Self::default() }
+        let work = Work::of(attempt, SourceMedia::untold(&attempt.ladder));
+        Self { work, encoders: encoders.collect(), ..Self::default() }
+    }
+}
+
+impl Default for Demand {
+    /// Nothing that any node could lack.
+    fn default() -> Self {
+        let source = SourceMedia { video: None, audio: None, width: 0, height: 0, fps: 0.0, bitrate: 0 };
+        let (renditions, audio, deinterlace) = (Vec::new(), AudioWork::None, Deinterlace::Off);
+        Self {
+            work: Work { source, renditions, audio, deinterlace },
+            require_tags: Vec::new(),
+            encoders: Vec::new(),
+            reads: Vec::new(),
+            exclude: Vec::new(),
+            prefer_not: Vec::new(),
+        }
     }
 }
 
@@ -88,8 +110,8 @@ mod tests {
             audio_start: AudioStart::default(),
         };
         let expected = EncoderDemand { rendition: "360p".parse().expect("test name"), any_of };
-        assert_eq!(Demand::of(&attempt), Demand { encoders: vec![expected], ..Demand::default() });
+        assert_eq!(Demand::of(&attempt).encoders, [expected]);
         attempt.has_video = false;
-        assert_eq!(Demand::of(&attempt), Demand::default(), "audio alone needs no video encoder");
+        assert_eq!(Demand::of(&attempt).encoders, [], "audio alone needs no video encoder");
     }
 }

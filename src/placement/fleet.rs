@@ -6,12 +6,14 @@
 //! Every way out of here that was not asked for is one [`Command::Fail`]; after it the lease is unknown.
 
 mod member;
+mod room_now;
 pub mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::member::Member;
+pub use self::room_now::RoomNow;
 use super::demand::Demand;
 use super::load::{self, ReportError};
 use super::place::{self, Choice, NodeState, Refusal};

@@ -130,6 +130,12 @@ impl Proxy {
             heartbeat: self.config.fleet.heartbeat,
             suspect_after: self.config.fleet.suspect_after,
             proxy_id: proxy_id.clone(),
+            tenants: self
+                .config
+                .tenants
+                .iter()
+                .map(|(name, tenant)| (name.clone(), tenant.limits()))
+                .collect(),
         };
         let fleet = fleet::start(self.fleet, settings, &services, late_stop.clone());
         let registry = Registry::new(&self.config, fleet.clone(), doors.clone(), stop.clone());
@@ -143,6 +149,7 @@ impl Proxy {
             ingest: door.meter.start(&services, late_stop.clone()),
             fleet: fleet.stats(),
             streams: directory.clone(),
+            tenants: door.tenant_meters.start(&services, late_stop.clone()),
         };
         services.spawn(api::serve(self.http, api::router(state), services.clone(), late_stop.clone()));
         let serve =

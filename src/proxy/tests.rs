@@ -2,6 +2,7 @@
 
 pub(super) mod encoder;
 pub(super) mod house;
+mod tenants;
 
 use std::time::Duration;
 

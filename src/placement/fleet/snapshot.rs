@@ -9,6 +9,7 @@ use super::member::Member;
 use crate::base::names::Name;
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::place::NodeState;
+use crate::placement::tenancy::snapshot::TenantSnapshot;
 use crate::wire::message::LeaseId;
 use crate::wire::report::{Capacity, Load};
 
@@ -19,6 +20,9 @@ pub struct FleetSnapshot {
     pub fleet: FleetTotals,
     /// The nodes by name, those lost not long ago among them.
     pub nodes: Vec<NodeSnapshot>,
+    /// The tenants by name. Filled by who keeps them beside the fleet.
+    #[serde(skip)]
+    pub tenants: Vec<TenantSnapshot>,
     /// When it was taken; ages count from here.
     #[serde(skip)]
     pub taken_at: Option<Instant>,
@@ -47,7 +51,7 @@ pub struct FleetTotals {
     pub alive: usize,
     /// Nodes that leave in order.
     pub draining: usize,
-    /// Demands that wait for room. A live stream asks again by itself, so none does yet.
+    /// Streams that wait for a node. Filled by who keeps the tenants beside the fleet.
     pub queue_length: usize,
     /// CPU cores of the connected nodes.
     pub capacity_cores: u32,
@@ -100,7 +104,7 @@ impl Fleet {
     pub fn snapshot(&self, now: Instant) -> FleetSnapshot {
         let nodes: Vec<NodeSnapshot> =
             self.members.values().map(|member| NodeSnapshot::of(member, now)).collect();
-        FleetSnapshot { fleet: FleetTotals::of(&nodes), nodes, taken_at: Some(now) }
+        FleetSnapshot { fleet: FleetTotals::of(&nodes), nodes, tenants: Vec::new(), taken_at: Some(now) }
     }
 }
 

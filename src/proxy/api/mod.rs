@@ -5,6 +5,7 @@ pub mod server;
 mod stall;
 pub mod stats;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::base::clock;
+use crate::base::names::Name;
+use crate::placement::tenancy::snapshot::TenantSnapshot;
 use crate::proxy::fleet::FleetSnapshot;
 use crate::proxy::origin::{self, StreamDirectory, Waiters};
 use guard::{Guard, Refusal};
 use server::LocalAddress;
 pub use server::serve;
-use stats::{IngestStats, ProxyStats, Stats};
+use stats::{IngestStats, ProxyStats, Stats, TenantIngest, TenantStats};
 
 /// What the HTTP side reads. Every part is a snapshot that its owner replaces; nothing is locked while one is written.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct ApiState {
     pub fleet: watch::Receiver<Arc<FleetSnapshot>>,
     /// The streams.
     pub streams: StreamDirectory,
+    /// What each tenant's publishers send.
+    pub tenants: watch::Receiver<Arc<BTreeMap<Name, TenantIngest>>>,
 }
 
 /// The body of every answer under `/api`, `/readyz` and unknown paths that is not a success.
@@ -124,8 +129,17 @@ async fn stats(State(state): State<ApiState>) -> Response {
             .filter(|stream| !stream.view.borrow().ended)
             .map(|stream| stream.stats.borrow().at(now))
             .collect(),
+        tenants: tenants(&fleet, &state.tenants.borrow()),
     };
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn tenants(fleet: &FleetSnapshot, sent: &BTreeMap<Name, TenantIngest>) -> Vec<TenantStats> {
+    let stats = |tenant: &TenantSnapshot| TenantStats {
+        ingest: sent.get(&tenant.name).copied().unwrap_or_default(),
+        fleet: tenant.clone(),
+    };
+    fleet.tenants.iter().map(stats).collect()
 }
 
 async fn not_found() -> Response {

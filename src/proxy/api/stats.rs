@@ -12,6 +12,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::media::track::{AudioCodec, TrackKind, VideoCodec};
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot};
+use crate::placement::tenancy::snapshot::TenantSnapshot;
 
 /// Everything in one answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +25,28 @@ pub struct Stats {
     pub nodes: Vec<NodeSnapshot>,
     /// Each stream, by name.
     pub streams: Vec<StreamStats>,
+    /// Each tenant, by name.
+    pub tenants: Vec<TenantStats>,
+}
+
+/// One tenant: what it may have of the fleet and what it has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TenantStats {
+    /// Of the nodes.
+    #[serde(flatten)]
+    pub fleet: TenantSnapshot,
+    /// What its publishers send.
+    #[serde(flatten)]
+    pub ingest: TenantIngest,
+}
+
+/// What a tenant's publishers send together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantIngest {
+    /// Bits per second received now.
+    pub bitrate: u64,
+    /// Bits per second that they may send; `null` for any number.
+    pub max_bitrate: Option<u64>,
 }
 
 /// The proxy.

@@ -69,11 +69,26 @@ fn node() -> NodeSnapshot {
     }
 }
 
+fn tenant() -> TenantSnapshot {
+    TenantSnapshot {
+        name: name("live"),
+        weight: 1.0,
+        streams: 1,
+        max_streams: 100,
+        pixels_per_second: 27_648_000,
+        max_pixels_per_second: None,
+        dominant_share: 0.25,
+        waiting: 0,
+        refused: 2,
+    }
+}
+
 /// A state in which nothing ever changes: the senders are gone.
 fn state(token: Option<&str>, alive: usize) -> ApiState {
     let fleet = FleetSnapshot {
         fleet: FleetTotals { alive, nodes: 1, ..FleetTotals::default() },
         nodes: vec![node()],
+        tenants: vec![tenant()],
         taken_at: Some(clock::now()),
     };
     let handle = StreamHandle {
@@ -95,6 +110,11 @@ fn state(token: Option<&str>, alive: usize) -> ApiState {
         .1,
         fleet: watch::channel(Arc::new(fleet)).1,
         streams: watch::channel(Arc::new(BTreeMap::from([(demo, handle)]))).1,
+        tenants: watch::channel(Arc::new(BTreeMap::from([(
+            name("live"),
+            TenantIngest { bitrate: 4_000, max_bitrate: None },
+        )])))
+        .1,
     }
 }
 
@@ -123,7 +143,7 @@ async fn stats_have_the_contracts_fields() {
     let fields = |value: &serde_json::Value| -> String {
         value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(fields(&body), "fleet nodes proxy streams");
+    assert_eq!(fields(&body), "fleet nodes proxy streams tenants");
     assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers rtmp uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
     let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
@@ -137,6 +157,10 @@ async fn stats_have_the_contracts_fields() {
         fields(&body["streams"][0]["source"]),
         "audio_codec bitrate bytes fps frames gop_ms height more_other_tracks other_tracks video_codec width"
     );
+    let tenant = "bitrate dominant_share max_bitrate max_pixels_per_second max_streams name pixels_per_second refused \
+                  streams waiting weight";
+    assert_eq!(fields(&body["tenants"][0]), tenant);
+    assert_eq!(body["tenants"][0]["bitrate"], 4_000);
     assert_eq!((&body["nodes"][0]["state"], &body["streams"][0]["state"]), (&"alive".into(), &"live".into()));
     let stats: Stats = serde_json::from_value(body).expect("what is written can be read");
     assert!(stats.nodes[0].heartbeat_age_ms >= 40 && stats.streams[0].uptime_s >= 12);

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
+use super::booking::{Booking, Ended, Refused};
 use super::lease::Lease;
 use super::secret::LeaseSecret;
 use super::{FleetSettings, FleetSnapshot, LeaseRequest, SocketSlot, refuse};
 use crate::base::clock;
-use crate::base::names::Name;
+use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError};
+use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError, Offer};
 use crate::placement::place::NodeState;
+use crate::placement::tenancy::{Tenancy, Wish};
 use crate::wire::cost::Cost;
 use crate::wire::message::{LeaseId, LeaseSpec, NodeMessage, ProxyMessage};
 use crate::wire::report::NodeHello;
@@ -32,6 +34,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) enum Input {
     /// A stream wants a lease.
     Request(Box<LeaseRequest>),
+    /// A stream is to start.
+    Admit { stream: StreamName, answer: oneshot::Sender<Result<Booking, Refused>> },
     /// A node has connected. Dropping `queue` closes its connection, after what is in it has been written.
     Hello { connection: ConnectionId, hello: Box<NodeHello>, queue: mpsc::Sender<ProxyMessage> },
     /// A node that has said hello says something else.
@@ -51,6 +55,9 @@ pub(super) struct Dispatch {
     /// For the leases that are started here.
     inbox: mpsc::Sender<Input>,
     fleet: Fleet,
+    tenancy: Tenancy,
+    /// Streams that are over and still booked.
+    ended: Arc<Ended>,
     /// At most [`crate::placement::fleet::MAX_NODES`].
     nodes: HashMap<ConnectionId, mpsc::Sender<ProxyMessage>>,
     /// Leases on offer, by what their node must present; bounded as `leases` is.
@@ -76,6 +83,8 @@ impl Dispatch {
         let seed = getrandom::u64().unwrap_or_else(|_| clock::unix_now().as_secs());
         Self {
             fleet: Fleet::new(settings.suspect_after, seed),
+            tenancy: Tenancy::new(settings.tenants.clone()),
+            ended: Arc::default(),
             settings,
             tasks,
             inbox,
@@ -90,6 +99,7 @@ impl Dispatch {
     }
 
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stop: CancellationToken) {
+        let ended = Arc::clone(&self.ended);
         loop {
             self.carry_out_commands();
             self.publish(clock::now());
@@ -98,6 +108,7 @@ impl Dispatch {
                 biased;
                 () = stop.cancelled() => break,
                 Some(input) = inputs.recv() => self.handle(input, clock::now()),
+                () = ended.news() => self.end_bookings(),
                 () = clock::until(self.next_deadline()) => self.fleet.handle_deadline(clock::now()),
             }
         }
@@ -105,9 +116,13 @@ impl Dispatch {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        // Ages grow while there are nodes, so a snapshot is due even if nothing happens.
-        let snapshot = (self.changed || !self.nodes.is_empty()).then_some(self.snapshot_due);
+        let snapshot = (self.changed || self.ages()).then_some(self.snapshot_due);
         self.fleet.next_deadline().into_iter().chain(snapshot).min()
+    }
+
+    /// Whether a snapshot is due even if nothing happens: the ages of nodes grow, and streams cease to wait.
+    fn ages(&self) -> bool {
+        !self.nodes.is_empty() || self.snapshot.borrow().fleet.queue_length > 0
     }
 
     /// One input, of whatever kind. Never waits.
@@ -115,6 +130,7 @@ impl Dispatch {
         self.changed = true;
         match input {
             Input::Request(request) => self.handle_request(*request, now),
+            Input::Admit { stream, answer } => self.handle_admit(stream, answer, now),
             Input::Hello { connection, hello, queue } => self.handle_hello(connection, *hello, queue, now),
             Input::Heard { connection, message } => {
                 if let Err(error) = self.hear(connection, message, now) {
@@ -137,9 +153,9 @@ impl Dispatch {
             Ok(secret) => secret,
             Err(error) => return self.refuse(request, Reason::Internal, error.to_string()),
         };
-        let offer = match self.fleet.reserve(&request.demand, now) {
+        let offer = match self.place(&request, now) {
             Ok(offer) => offer,
-            Err(refusal) => return self.refuse(request, refusal.reason(), refusal.to_string()),
+            Err(Refused { reason, text }) => return self.refuse(request, reason, text),
         };
         let spec = LeaseSpec {
             lease: offer.lease,
@@ -157,6 +173,48 @@ impl Dispatch {
         let lease = Lease { id: offer.lease, node: offer.choice.node, request, socket, failed };
         self.tasks.spawn(lease.run(self.inbox.clone()));
         self.send(offer.connection, ProxyMessage::Lease(Box::new(spec)), now);
+    }
+
+    /// A node for the request, if it is its tenant's turn.
+    fn place(&mut self, request: &LeaseRequest, now: Instant) -> Result<Offer, Refused> {
+        let (stream, demand) = (&request.stream, &request.demand);
+        self.fleet.handle_deadline(now);
+        self.end_bookings();
+        let wish = Wish { work: demand.work.clone(), require_tags: demand.require_tags.clone() };
+        let judged = self.tenancy.handle_demand(stream, &wish, &self.fleet.room_at(now), now);
+        judged.map_err(|refusal| Refused::new(refusal.reason(), refusal))?;
+        match self.fleet.reserve(demand, now) {
+            Ok(offer) => {
+                self.tenancy.handle_placed(stream, offer.lease, &Cost::default());
+                Ok(offer)
+            }
+            Err(refusal) => {
+                self.tenancy.handle_waiting(stream, now);
+                Err(Refused::new(refusal.reason(), refusal))
+            }
+        }
+    }
+
+    /// A stream is to start. If whoever asked has gone meanwhile, the answer is dropped, and the booking with it.
+    fn handle_admit(
+        &mut self,
+        stream: StreamName,
+        answer: oneshot::Sender<Result<Booking, Refused>>,
+        now: Instant,
+    ) {
+        self.fleet.handle_deadline(now);
+        self.end_bookings();
+        let admitted = self.tenancy.admit(&stream, &self.fleet.room_at(now), now);
+        let booked = admitted.map(|()| Booking::new(stream, Arc::clone(&self.ended)));
+        let _ = answer.send(booked.map_err(|refusal| Refused::new(refusal.reason(), refusal)));
+    }
+
+    /// Gives back what streams had that are over.
+    fn end_bookings(&mut self) {
+        for stream in self.ended.take() {
+            self.tenancy.handle_ended(&stream);
+            self.changed = true;
+        }
     }
 
     fn refuse(&self, request: LeaseRequest, reason: Reason, detail: String) {
@@ -236,6 +294,7 @@ impl Dispatch {
         self.running.remove(&lease);
         self.leases.remove(&lease);
         self.withdraw(lease);
+        self.tenancy.handle_released(lease);
         self.fleet.handle_released(lease, now);
     }
 
@@ -285,12 +344,15 @@ impl Dispatch {
 
     /// Publishes a snapshot if there is something to see and the last one is old enough.
     fn publish(&mut self, now: Instant) {
-        if now < self.snapshot_due || (!self.changed && self.nodes.is_empty()) {
+        if now < self.snapshot_due || !(self.changed || self.ages()) {
             return;
         }
         self.changed = false;
         self.snapshot_due = now + SNAPSHOT_INTERVAL;
-        self.snapshot.send_replace(Arc::new(self.fleet.snapshot(now)));
+        let mut snapshot = self.fleet.snapshot(now);
+        snapshot.fleet.queue_length = self.tenancy.queue_length(now);
+        snapshot.tenants = self.tenancy.snapshot(&self.fleet.room_at(now), now);
+        self.snapshot.send_replace(Arc::new(snapshot));
     }
 
     /// Ends all leases, waits until their connections are closed, and then closes the nodes'.
@@ -320,6 +382,9 @@ impl Dispatch {
             Input::Request(request) => self.refuse(*request, Reason::NoNode, "the fleet stops".to_owned()),
             Input::Released { lease } => {
                 self.running.remove(&lease);
+            }
+            Input::Admit { answer, .. } => {
+                let _ = answer.send(Err(Refused::new(Reason::Shutdown, "the server is stopping")));
             }
             // A newcomer's queue and a claim's reply are dropped, which closes both connections.
             Input::Hello { .. } | Input::Heard { .. } | Input::Disconnected { .. } | Input::Claim { .. } => {}

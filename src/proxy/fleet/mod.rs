@@ -13,6 +13,7 @@
 //! bounded, and each says what happens when it is full.
 
 mod admission;
+mod booking;
 mod control;
 mod dispatch;
 mod lease;
@@ -21,6 +22,7 @@ mod outbox;
 mod output_guard;
 mod secret;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::booking::{Booking, Refused};
 use self::dispatch::{Dispatch, Input};
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
@@ -36,11 +39,14 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::placement::demand::Demand;
 pub use crate::placement::fleet::snapshot::FleetSnapshot;
+use crate::placement::tenancy::TenantLimits;
 use crate::wire::message::{AttemptSpec, LeaseInput, LeaseOutput};
 
 /// Inputs that wait for the dispatch task. A node's messages wait for room, which slows that node's reading down; a
 /// stream's request is refused with [`Reason::NoNode`] when it is full.
 const INBOX_CAPACITY: usize = 1024;
+/// How long a publish waits to be judged; dispatch takes milliseconds, unless there is more than it can do.
+const ADMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the fleet link must know.
 #[derive(Clone, Debug)]
@@ -53,6 +59,8 @@ pub struct FleetSettings {
     pub suspect_after: Duration,
     /// What the proxy calls itself to its nodes.
     pub proxy_id: String,
+    /// What each tenant may have of the nodes.
+    pub tenants: BTreeMap<Name, TenantLimits>,
 }
 
 /// A stream's wish to have an attempt run somewhere.
@@ -122,6 +130,24 @@ impl FleetHandle {
             mpsc::error::TrySendError::Full(_) => "too many requests wait for a node",
             mpsc::error::TrySendError::Closed(_) => "the fleet has stopped",
         })
+    }
+
+    /// Asks for room for a stream that is to start. There is room until the booking is dropped, if only to wait for a node
+    /// where the tenant has it so.
+    ///
+    /// # Errors
+    /// Over a limit of the tenant or without room, with the text for the encoder's user.
+    pub async fn admit(&self, stream: &StreamName) -> Result<Booking, Refused> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.inbox.send(Input::Admit { stream: stream.clone(), answer }).await.ok()?;
+            answered.await.ok()
+        };
+        match tokio::time::timeout(ADMIT_TIMEOUT, asked).await {
+            Ok(Some(result)) => result,
+            Ok(None) => Err(Refused::new(Reason::Shutdown, "the server is stopping")),
+            Err(_) => Err(Refused::new(Reason::NoRoom, "the server has too much to do; try again later")),
+        }
     }
 
     /// The fleet as the API shows it; published on every change, and while there are nodes, at most every 250 ms.

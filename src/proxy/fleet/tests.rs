@@ -44,6 +44,7 @@ impl Proxy {
             // Long: a loaded test machine must not make a suspect.
             suspect_after: PATIENCE,
             proxy_id: "p1".into(),
+            tenants: std::collections::BTreeMap::new(),
         };
         let (tasks, stop) = (Tasks::new(), CancellationToken::new());
         Self { fleet: start(listener, settings, &tasks, stop.clone()), address, tasks, stop }

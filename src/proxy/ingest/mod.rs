@@ -6,7 +6,8 @@
 //! * [`tls`]: the certificate of the RTMPS port.
 //! * [`auth`]: which tenant, and may it.
 //! * [`limits`]: every bound by its name; [`admission`]: who is in, and how near each bound is; [`bitrate`]: who sends too much.
-//! * [`meter`]: what all publishers send.
+//! * [`meter`]: what all publishers send; [`tenants`]: what each tenant's send together, and [`tenant_bitrate`]: whether
+//!   that is too much, and who has to go for it.
 //!
 //! # What a connection costs
 //!
@@ -27,6 +28,8 @@ pub mod listener;
 pub mod meter;
 pub mod rationed;
 pub mod rtmp;
+pub mod tenant_bitrate;
+pub mod tenants;
 pub mod tls;
 pub mod transport;
 
@@ -46,6 +49,7 @@ use crate::rtmp::Limits;
 
 use limits::{Bounds, Limit};
 use meter::Meter;
+use tenants::TenantMeters;
 
 /// Lines a second about connections that never published.
 const STRANGERS_LOGGED: u32 = 5;
@@ -69,6 +73,8 @@ pub struct Door {
     pub registry: Registry,
     /// What counts, and who is in.
     pub meter: Meter,
+    /// What each tenant sends.
+    pub tenant_meters: TenantMeters,
     /// Bounds of a session.
     pub limits: Limits,
     /// Bounds of connections.
@@ -91,6 +97,7 @@ impl Door {
             tenants: config.tenants.clone(),
             registry,
             meter: Meter::new(bounds),
+            tenant_meters: TenantMeters::new(config),
             limits: Limits {
                 max_message_bytes: bounds.max_message_bytes,
                 max_message_bytes_unproved: limits::MAX_UNPROVED_MESSAGE_BYTES,

@@ -15,6 +15,7 @@ use crate::base::names::StreamName;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::media::flv::{Tag, TagKind};
+use crate::proxy::fleet::Refused;
 use crate::proxy::stream::registry::Published;
 use crate::proxy::stream::task::{PublisherClosed, PublisherInput};
 use crate::rtmp::{self, PublishRequest, Session};
@@ -26,6 +27,7 @@ use super::intake::{Batch, Intake, Stop};
 use super::limits::{Limit, Phase};
 use super::meter::{Counted, Seat};
 use super::rationed::Rationed;
+use super::tenants::CountedForTenant;
 use super::transport::{HangsUp, READ_BYTES, Transport};
 use super::{Door, auth};
 
@@ -92,6 +94,7 @@ struct Publishing {
     name: StreamName,
     stream: Published,
     counted: Counted,
+    tenant: Option<CountedForTenant>,
     bitrate: BitrateMeter,
     began: Instant,
     bytes_before: u64,
@@ -246,8 +249,7 @@ impl Connection {
             }
             batch = self.intake.go_on();
         }
-        self.report();
-        Ok(())
+        self.report()
     }
 
     fn unread(&self, error: io::Error) -> End {
@@ -269,14 +271,16 @@ impl Connection {
     fn count(&mut self, bytes: usize) -> Result<(), End> {
         let Some(publishing) = &mut self.publishing else { return Ok(()) };
         publishing.counted.count(bytes);
+        publishing.tenant.iter().for_each(|tenant| tenant.count(bytes));
         publishing.bitrate.count(bytes, clock::now()).map_err(|exceeded| {
             self.seat.hit(Limit::Bitrate);
             End::broken(Reason::LimitExceeded, exceeded)
         })
     }
 
-    /// Follows how far the connection has come, tells what it uses, and helps it on.
-    fn report(&mut self) {
+    /// Follows how far the connection has come, tells what it uses, and helps it on. An error is that its tenant sends too
+    /// much.
+    fn report(&mut self) -> Result<(), End> {
         let now = clock::now();
         if self.phase == Phase::Handshaking && self.intake.session.has_shaken_hands() {
             self.enter(Phase::Asking);
@@ -285,14 +289,18 @@ impl Connection {
         let chunk_streams = self.intake.session.chunk_streams();
         let Some(publishing) = &mut self.publishing else {
             self.transport.acknowledge_now();
-            return self.seat.report(Use { memory_bytes, chunk_streams, ..Use::default() }, None);
+            self.seat.report(Use { memory_bytes, chunk_streams, ..Use::default() }, None);
+            return Ok(());
         };
         if now.saturating_duration_since(publishing.reported) >= REPORT_INTERVAL {
             publishing.reported = now;
             let (bitrate, message_bytes) = (publishing.bitrate.bitrate(), publishing.largest_message_bytes);
             let used = Use { bitrate, message_bytes, memory_bytes, chunk_streams };
             self.seat.report(used, Some(publishing.last_media));
+            let allowed = publishing.tenant.as_ref().map_or(Ok(()), |tenant| tenant.report(now));
+            allowed.map_err(|exceeded| End::broken(Reason::LimitExceeded, exceeded))?;
         }
+        Ok(())
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -308,16 +316,7 @@ impl Connection {
             Err(denied) => return self.refuse(denied.reason, denied.text).await,
         };
         match door.registry.publish(&admitted.stream, admitted.tenant, self.seat.id()).await {
-            Err(reason) => {
-                let text = if reason == Reason::LimitExceeded {
-                    "the tenant has as many streams as it may have"
-                } else if reason == Reason::AlreadyPublishing {
-                    "the stream has a publisher"
-                } else {
-                    "the stream cannot be published now"
-                };
-                self.refuse(reason, text.to_owned()).await
-            }
+            Err(Refused { reason, text }) => self.refuse(reason, text).await,
             Ok(stream) => {
                 let tls = self.transport.security();
                 info!(stream = %admitted.stream, encoder = request.encoder, tls, "publisher opened");
@@ -331,6 +330,7 @@ impl Connection {
     fn open(&mut self, name: StreamName, stream: Published) {
         let (now, bounds) = (clock::now(), &self.door.bounds);
         self.publishing = Some(Publishing {
+            tenant: self.door.tenant_meters.publisher(&name.tenant, self.seat.id()),
             name,
             stream,
             counted: self.seat.publisher(),

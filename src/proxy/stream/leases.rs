@@ -35,7 +35,7 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// No leases yet.
+    /// No leases yet; those to come go to nodes with these tags.
     #[must_use]
     pub fn new(stream: StreamName, tags: Arc<ProfileTags>, fleet: FleetHandle) -> Self {
         let (events, inbox) = mpsc::channel(EVENT_CAPACITY);

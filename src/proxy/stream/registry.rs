@@ -1,4 +1,4 @@
-//! The registry: finds a stream for a publisher or starts it, keeps tenants' limits, and publishes the directory that
+//! The registry: finds a stream for a publisher, or books its room and starts it, and publishes the directory that
 //! players and the API read. A stream that has ended stays in the directory as long as its segments shall be fetched.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::config::{Config, Tenant};
 use crate::hls::{View, WindowSettings};
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
-use crate::proxy::fleet::FleetHandle;
+use crate::proxy::fleet::{Booking, FleetHandle, Refused};
 use crate::proxy::origin::{StreamDirectory, StreamHandle};
 use crate::stream::{PublisherId, Stream, StreamSettings, Takeover};
 
@@ -109,16 +109,19 @@ impl Registry {
     /// Brings a publisher, who has proved the tenant's key, to its stream.
     ///
     /// # Errors
-    /// [`Reason::LimitExceeded`] over the tenant's `max_streams`; [`Reason::Shutdown`] when the proxy stops; and what the
-    /// stream says: [`Reason::AlreadyPublishing`].
+    /// What [`FleetHandle::admit`] says of a new stream; [`Reason::Shutdown`] when the proxy stops; and what the stream
+    /// says: [`Reason::AlreadyPublishing`].
     pub async fn publish(
         &self,
         name: &StreamName,
         tenant: &Tenant,
         publisher: PublisherId,
-    ) -> Result<Published, Reason> {
+    ) -> Result<Published, Refused> {
         for _ in 0..PUBLISH_TRIES {
-            let inbox = self.find_or_start(name, tenant)?;
+            let inbox = match self.find(name) {
+                Some(inbox) => inbox,
+                None => self.open(name, tenant).await?,
+            };
             let (close_sender, close) = oneshot::channel();
             let (answer, answered) = oneshot::channel();
             let input = PublisherInput::Publish { publisher, close: close_sender, answer };
@@ -129,41 +132,52 @@ impl Registry {
                 Ok(Ok(())) => return Ok(Published { inbox, close }),
                 // It ended between being found and being asked: a new one takes its place.
                 Ok(Err(Reason::Ended)) | Err(_) => tokio::task::yield_now().await,
-                Ok(Err(reason)) => return Err(reason),
+                Ok(Err(reason)) => return Err(refused(reason)),
             }
         }
-        Err(Reason::AlreadyPublishing)
+        Err(refused(Reason::AlreadyPublishing))
     }
 
-    fn find_or_start(
+    fn find(&self, name: &StreamName) -> Option<mpsc::Sender<PublisherInput>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(name).filter(|entry| !entry.inbox.is_closed()).map(|entry| entry.inbox.clone())
+    }
+
+    /// Starts a stream that is not there, if its tenant may have it. One that another publisher has started meanwhile has a
+    /// booking of its own.
+    async fn open(
         &self,
         name: &StreamName,
         tenant: &Tenant,
-    ) -> Result<mpsc::Sender<PublisherInput>, Reason> {
+    ) -> Result<mpsc::Sender<PublisherInput>, Refused> {
+        if self.stop.is_cancelled() {
+            return Err(refused(Reason::Shutdown));
+        }
+        let booking = self.fleet.admit(name).await?;
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(name).filter(|entry| !entry.inbox.is_closed()) {
             return Ok(entry.inbox.clone());
         }
-        if self.stop.is_cancelled() {
-            return Err(Reason::Shutdown);
-        }
-        let live =
-            |(other, entry): &(&StreamName, &Entry)| other.tenant == name.tenant && !entry.inbox.is_closed();
-        if entries.iter().filter(live).count() >= tenant.max_streams {
-            return Err(Reason::LimitExceeded);
-        }
-        let before = entries.get(name).map(|entry| entry.handle.view.borrow().clone());
-        let generation = entries.get(name).map_or(0, |entry| entry.generation + 1);
-        let entry = self.start(name, tenant, before.as_deref(), generation);
+        let before = entries.get(name).map(|entry| (entry.handle.view.borrow().clone(), entry.generation));
+        let entry = self.start(name, tenant, before, booking);
         let inbox = entry.inbox.clone();
         entries.insert(name.clone(), entry);
         self.publish_directory(&entries);
         Ok(inbox)
     }
 
-    fn start(&self, name: &StreamName, tenant: &Tenant, before: Option<&View>, generation: u64) -> Entry {
+    /// Starts a stream after the one `before`, of that generation.
+    fn start(
+        &self,
+        name: &StreamName,
+        tenant: &Tenant,
+        before: Option<(Arc<View>, u64)>,
+        booking: Booking,
+    ) -> Entry {
         let now = clock::now();
         let settings = self.settings;
+        let generation = before.as_ref().map_or(0, |(_, generation)| generation + 1);
+        let before = before.as_ref().map(|(view, _)| view.as_ref());
         let (start, first_sequence) = beginning(clock::unix_now(), settings.window.segment_duration, before);
         let window = WindowSettings { first_sequence, ..settings.window };
         let ladder = Arc::clone(&tenant.ladder);
@@ -173,8 +187,7 @@ impl Registry {
         let stream = Stream::new(settings.stream, ladder, settings.log, start, now);
         let (stats, stats_reader) =
             watch::channel(Arc::new(snapshot::first_stats(name, &renditions, &stream, now)));
-        let tags = Arc::clone(&tenant.profile_tags);
-        let leases = Leases::new(name.clone(), tags, self.fleet.clone());
+        let leases = Leases::new(name.clone(), Arc::new(tenant.node_tags()), self.fleet.clone());
         let task = StreamTask { name: name.clone(), renditions, stream, window, inbox, leases, view, stats };
         let (registry, owned_name, stop) = (self.clone(), name.clone(), self.stop.clone());
         // Its own root: the publisher that happened to open it may leave long before it ends.
@@ -183,6 +196,7 @@ impl Registry {
         self.tasks.spawn(
             async move {
                 task.run(stop.clone()).await;
+                drop(booking);
                 // A stream that showed nothing has nothing that could still be fetched.
                 let retention = if shown.borrow().outputs().any(|output| !output.segments.is_empty()) {
                     registry.settings.retention
@@ -213,6 +227,18 @@ impl Registry {
         let directory = entries.iter().map(|(name, entry)| (name.clone(), entry.handle.clone())).collect();
         self.directory.send_replace(Arc::new(directory));
     }
+}
+
+/// Why a stream does not take a publisher, for its user.
+fn refused(reason: Reason) -> Refused {
+    let text = if reason == Reason::AlreadyPublishing {
+        "the stream has a publisher"
+    } else if reason == Reason::Shutdown {
+        "the server is stopping"
+    } else {
+        "the stream cannot be published now"
+    };
+    Refused::new(reason, text)
 }
 
 /// Where a stream's timeline and media sequence begin: at the wall clock, so that neither goes back when the proxy

@@ -233,7 +233,9 @@ impl Running {
             }
             LeaseEvent::Failed { node, reason, detail } => {
                 // What we gave up ourselves fails too, as the last that is heard of it.
+                let refused = node.is_none() && reason == Reason::LimitExceeded;
                 if matches!(reason, Reason::NoNode | Reason::NoRoom | Reason::UnsupportedCodec)
+                    || refused
                     || !self.task.leases.holds(attempt)
                 {
                     debug!(attempt, %reason, detail, "no lease for the attempt");

@@ -12,11 +12,12 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::config::{Config, System, Tenant};
 use crate::hls::View;
+use crate::placement::tenancy::snapshot::TenantSnapshot;
 use crate::proxy::Rtmps;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::tests::fake_node::{FakeNode, Wire};
 use crate::proxy::fleet::tests::{TOKEN, soon};
-use crate::proxy::fleet::{self, FleetHandle, FleetSettings};
+use crate::proxy::fleet::{self, FleetHandle, FleetSettings, FleetSnapshot};
 use crate::proxy::ingest::Door;
 use crate::proxy::ingest::listener::serve;
 use crate::proxy::ingest::meter::Meter;
@@ -89,6 +90,7 @@ impl House {
             heartbeat: config.fleet.heartbeat,
             suspect_after: config.fleet.suspect_after,
             proxy_id: "p1".into(),
+            tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.limits())).collect(),
         };
         let fleet = fleet::start(nodes, settings, &services, CancellationToken::new());
         let registry = Registry::new(&config, fleet.clone(), doors.clone(), stop.clone());
@@ -125,6 +127,16 @@ impl House {
     pub async fn forgotten(&self, stream: &str) {
         let (mut directory, name) = (self.registry.directory(), stream_name(stream));
         soon(directory.wait_for(|streams| !streams.contains_key(&name))).await.expect("the registry lives");
+    }
+
+    /// Waits until the tenant has in the fleet what is wanted.
+    pub async fn tenant_has(&self, wanted: impl Fn(&TenantSnapshot) -> bool) -> TenantSnapshot {
+        let mut fleet = self.fleet.stats();
+        let mine = |fleet: &FleetSnapshot| {
+            fleet.tenants.iter().find(|tenant| tenant.name.as_str() == "live").cloned()
+        };
+        let shown = soon(fleet.wait_for(|fleet| mine(fleet).is_some_and(|tenant| wanted(&tenant)))).await;
+        mine(&shown.expect("the fleet runs")).expect("it is configured")
     }
 
     /// Waits until no node has a lease.

@@ -228,12 +228,12 @@ async fn a_tenant_has_as_many_streams_as_it_may_and_room_again_when_one_ends() {
     let mut one = Encoder::publish(house.rtmp, "one?key=sesame").await;
     let _two = Encoder::publish(house.rtmp, "two?key=sesame").await;
     let mut three = Encoder::ask(house.rtmp, "live", "three?key=sesame").await;
-    assert_eq!(three.told(REJECTED).await, "the tenant has as many streams as it may have");
+    let text = three.told(REJECTED).await;
+    assert_eq!(text, "tenant live has 2 of 2 streams (max_streams): end one of them first");
     three.closed().await;
-    let mut shown = house.shown("one").await;
     one.unpublish().await;
     one.closed().await;
-    view(&mut shown, |view| view.ended).await;
+    house.tenant_has(|tenant| tenant.streams == 1).await;
     Encoder::publish(house.rtmp, "three?key=sesame").await;
 }
 
