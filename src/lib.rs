@@ -42,6 +42,7 @@
 //! # Where is it decided ...
 //!
 //! * *which node gets a stream*: [`placement::place`]
+//! * *whose stream gets room when it is short*, and what a tenant may have: [`placement::tenancy`]
 //! * *what happens to the GOP log when a node dies*: [`stream::resume`] says where the next attempt begins;
 //!   [`stream::delivery`] starts it; the log itself does not notice
 //! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:

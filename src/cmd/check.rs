@@ -73,7 +73,7 @@ fn write_tenant(f: &mut fmt::Formatter<'_>, name: &Name, tenant: &Tenant) -> fmt
 fn unusual(tenant: &Tenant) -> String {
     let Tenant { weight, max_pixels_per_second, max_bitrate, tags, when_full, .. } = tenant;
     let told = [
-        (*weight < 1.0 || *weight > 1.0).then(|| format!(", weight {weight}")),
+        ((weight - 1.0).abs() > f64::EPSILON).then(|| format!(", weight {weight}")),
         max_pixels_per_second.map(|most| format!(", at most {most} pixels a second")),
         max_bitrate.map(|most| format!(", at most {} together", most.written())),
         (!tags.is_empty()).then(|| {

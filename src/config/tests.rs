@@ -12,6 +12,7 @@ use super::*;
 use crate::base::units::{Bitrate, ByteSize};
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Latency, VideoOutput};
+use crate::placement::tenancy::WhenFull;
 
 /// A machine with a few variables and files.
 #[derive(Default)]
@@ -79,7 +80,8 @@ fn the_file_that_is_shipped_shows_every_key() {
 
 #[test]
 fn what_is_commented_out_in_the_file_that_is_shipped_is_legal() {
-    let examples = ["# api_token = ", "# token = ", "# name = "];
+    let examples =
+        ["# api_token = ", "# token = ", "# name = ", "# max_pixels_per_second = ", "# max_bitrate = "];
     let text = examples.iter().fold(SHIPPED.to_owned(), |text, example| {
         assert!(text.contains(example), "{example}");
         text.replace(example, example.trim_start_matches("# "))
@@ -184,6 +186,32 @@ fn a_profile_is_a_ladder_under_a_name() {
     assert_eq!(&config.tenants[&name("acme")].ladder, ladder);
     assert_eq!(config.tenants.len(), 1, "the built-in tenant is gone, since its door is open");
     assert!(config.profiles.contains_key(&name("default")));
+}
+
+#[test]
+fn a_tenants_share_is_what_the_fleet_is_told() {
+    let config = meant(
+        r#"
+        [tenants.acme]
+        weight = 2
+        max_streams = 3
+        max_pixels_per_second = 500_000_000
+        max_bitrate = "50M"
+        tags = ["rack-1", "gpu", "gpu"]
+        when_full = "wait"
+        [tenants.plain]
+        "#,
+    );
+    let acme = &config.tenants[&name("acme")];
+    assert_eq!(acme.max_bitrate, Some(Bitrate::kilobits(50_000)));
+    let limits = acme.limits();
+    assert_eq!((limits.max_streams, limits.when_full), (3, WhenFull::Wait));
+    assert_eq!((limits.weight.to_string().as_str(), limits.max_pixels_per_second), ("2", Some(500_000_000)));
+    assert_eq!(limits.expected.require_tags, [name("gpu"), name("rack-1")], "each once");
+    assert_eq!(limits.expected.work.renditions.len(), acme.ladder.renditions.len());
+    let plain = config.tenants[&name("plain")].limits();
+    assert_eq!((plain.weight.to_string().as_str(), plain.max_pixels_per_second), ("1", None));
+    assert_eq!((plain.max_streams, plain.when_full), (100, WhenFull::Refuse));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`work`] and [`demand`] say what a stream needs and [`cost`] what that takes, [`load`] brings what nodes report within
 //! bounds, [`place`] chooses among nodes and explains itself, and [`fleet`] keeps membership and leases and asks [`place`]
-//! for each new lease.
+//! for each new lease. [`tenancy`] keeps account of what each tenant has of the fleet, and says whose turn it is where room is
+//! short.
 
 pub mod cost;
 pub mod demand;

@@ -313,13 +313,12 @@ impl Tenancy {
             let waiting =
                 |booking: &&Booking| booking.standing == Standing::Waiting && booking.waits(asker.now);
             for booking in account.bookings.values().filter(waiting) {
+                if !poorer && (tenant != own || booking.order >= before) {
+                    continue;
+                }
                 let candidates = booking.candidates(account.kind, supply);
-                let earlier = tenant == own && booking.order < before;
-                if (poorer || earlier)
-                    && supply.take(&candidates).is_none()
-                    && poorer
-                    && asker.is_held_up_by(&candidates, supply)
-                {
+                let served = supply.take(&candidates).is_some();
+                if !served && poorer && asker.is_held_up_by(&candidates, supply) {
                     return Err(Shortage::AfterPoorer);
                 }
             }

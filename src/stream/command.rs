@@ -59,6 +59,15 @@ pub struct AttemptFailure {
     pub detail: String,
 }
 
+impl AttemptFailure {
+    /// Whether it says that the input will be taken nowhere: no node can read it, or it is more than its tenant may have. A
+    /// node that says so speaks for itself alone.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.node.is_none() && matches!(self.reason, Reason::UnsupportedCodec | Reason::LimitExceeded)
+    }
+}
+
 /// What a stream wants done. Failures come back as inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

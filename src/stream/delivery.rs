@@ -503,13 +503,10 @@ impl Delivery {
         self.drop_attempt(failure.reason, failure.detail, now);
     }
 
-    /// Whether a failure says that the input of the attempt that there is will be taken nowhere: no node can read it, or
-    /// it is more than its tenant may have. A node that says so speaks for itself alone.
+    /// Whether this is the attempt that there is.
     #[must_use]
-    pub fn is_refusal(&self, failure: &AttemptFailure) -> bool {
-        let mine = self.attempt.as_ref().is_some_and(|attempt| attempt.number == failure.attempt);
-        let final_one = matches!(failure.reason, Reason::UnsupportedCodec | Reason::LimitExceeded);
-        mine && final_one && failure.node.is_none()
+    pub fn is_current(&self, number: u32) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.number == number)
     }
 
     /// The section's input is taken nowhere: it is given up at once, because no other attempt would do better.

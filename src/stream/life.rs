@@ -262,7 +262,7 @@ impl Stream {
 
     /// An attempt is over without having said so itself.
     pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
-        if self.delivery.is_refusal(&failure) {
+        if failure.is_refusal() && self.delivery.is_current(failure.attempt) {
             self.give_up_refused(failure.reason, failure.detail, now);
         } else {
             self.delivery.handle_failed(failure, now);

@@ -153,6 +153,15 @@ fn an_impossible_value_is_refused() {
         "http.listen = '127.0.0.1:1935': http.listen and rtmp.listen must not be the same address",
     );
     check("tenants.a", "max_streams = 0", "tenants.a.max_streams = 0: must be from 1 to 100000");
+    check(
+        "tenants.a",
+        "profile = 'hd'",
+        "tenants.a.profile = 'hd': must be a profile, of which there are: default",
+    );
+}
+
+#[test]
+fn an_impossible_share_of_the_fleet_is_refused() {
     check("tenants.a", "weight = 0", "tenants.a.weight = 0: must be from 0.01 to 100");
     check("tenants.a", "weight = nan", "tenants.a.weight = nan: must be from 0.01 to 100");
     check("tenants.a", "weight = '1'", "tenants.a.weight = '1': must be a number, such as 1.0");
@@ -169,11 +178,6 @@ fn an_impossible_value_is_refused() {
     check("tenants.a", "when_full = 'queue'", r#"tenants.a.when_full = 'queue': must be "refuse" or "wait""#);
     let tags = "'t', ".repeat(65);
     assert!(said(&format!("[tenants.a]\ntags = [{tags}]\n")).ends_with("must be at most 64 names"));
-    check(
-        "tenants.a",
-        "profile = 'hd'",
-        "tenants.a.profile = 'hd': must be a profile, of which there are: default",
-    );
 }
 
 #[test]
