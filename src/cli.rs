@@ -90,6 +90,9 @@ pub struct Node {
     /// A tag for placement, besides the configured ones; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Name>,
+    /// Set by `headgate up` for its child processes: the proxy is that of the same configuration, on this machine
+    #[arg(long, hide = true)]
+    pub own_proxy: bool,
 }
 
 impl Node {
@@ -178,6 +181,7 @@ mod tests {
             proxy: Some("proxy.example:7070".parse().expect("it is an address")),
             name: Some("n1".parse().expect("it is a name")),
             tags: tags.to_vec(),
+            own_proxy: false,
         };
         check(
             "headgate node --proxy proxy.example:7070 --name n1 --tag gpu --tag rack-1",

@@ -14,7 +14,7 @@ pub const ACT: [&str; 4] = ["proxy", "node", "engine", "cmd"];
 const IMPURE: [&str; 8] =
     ["tokio", "std::net", "std::fs", "std::process", "std::thread", "std::env", "Instant::now", "SystemTime"];
 /// Parts of `base` that act.
-const ACTING_BASE: [&str; 4] = ["clock", "task", "shutdown", "log"];
+const ACTING_BASE: [&str; 5] = ["clock", "task", "shutdown", "log", "socket"];
 
 /// A path after `crate::`, as its segments.
 type Import = Vec<String>;

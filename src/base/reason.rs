@@ -60,6 +60,8 @@ reasons! {
     WrongToken => "wrong_token",
     /// The other side speaks another version of the fleet protocol.
     WrongVersion => "wrong_version",
+    /// TLS could not be agreed on: a certificate that is not trusted, or only one side speaks it.
+    TlsFailed => "tls_failed",
     /// A node of that name is connected already.
     NameTaken => "name_taken",
     /// No node can take it, or none is alive.

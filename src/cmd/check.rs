@@ -55,7 +55,15 @@ fn write_listeners(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
         None => writeln!(f, "rtmps    off")?,
     }
     writeln!(f, "http     {}: {api}", http.listen)?;
-    writeln!(f, "fleet    {}: {token}, heartbeat {heartbeat}, suspected after {suspect_after}", fleet.listen)
+    let tls = match &fleet.certificate {
+        Some(files) => format!("TLS, certificate {}", files.cert.display()),
+        None => "no TLS".to_owned(),
+    };
+    writeln!(
+        f,
+        "fleet    {}: {token}, {tls}, heartbeat {heartbeat}, suspected after {suspect_after}",
+        fleet.listen
+    )
 }
 
 fn write_tenant(f: &mut fmt::Formatter<'_>, name: &Name, tenant: &Tenant) -> fmt::Result {
@@ -129,7 +137,9 @@ fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Re
 fn write_node(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
     let node = &config.node;
     let (slots, ffmpeg, proxy) = (node.slots, node.ffmpeg.display(), &node.proxy);
-    write!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}", node.name)?;
+    let tls = config.fleet.tls_ca.as_ref();
+    let tls = tls.map(|path| format!(" by TLS, trusting {}", path.display())).unwrap_or_default();
+    write!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}{tls}", node.name)?;
     write_tags(f, ", tags", &node.tags)?;
     writeln!(f)
 }
@@ -144,7 +154,7 @@ mod tests {
     rtmp     127.0.0.1:1935: at most 1000 connections, 100 from one address
     rtmps    off
     http     127.0.0.1:8080: API for its own pages only
-    fleet    127.0.0.1:7070: without a token, heartbeat 250ms, suspected after 750ms
+    fleet    127.0.0.1:7070: without a token, no TLS, heartbeat 250ms, suspected after 750ms
     tenant   live: no keys, anyone may publish; at most 100 streams, profile default
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
@@ -187,7 +197,7 @@ mod tests {
     rtmp     127.0.0.1:1935: at most 1000 connections, 100 from one address
     rtmps    off
     http     127.0.0.1:8080: API with a token
-    fleet    127.0.0.1:7070: with a token, heartbeat 250ms, suspected after 750ms
+    fleet    127.0.0.1:7070: with a token, no TLS, heartbeat 250ms, suspected after 750ms
     tenant   acme: 2 keys; at most 100 streams, profile mixed, weight 2.5, at most 500000000 pixels a second, at most 50000k together, on nodes with gpu rack-1, waits where there is no room
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast

@@ -1,36 +1,57 @@
 //! `headgate node`: the node role alone.
 
+use std::io::{self, Write as _};
+
 use crate::base::secret::Secret;
 use crate::base::task::Tasks;
 use crate::cli::{self, Exit};
 use crate::config::{self, Config};
-use crate::node::{self, NodeSettings};
+use crate::node::{self, NodeSettings, Trust};
 
 use super::role;
 
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: &cli::Node) -> Exit {
-    match cli::load_config(arguments.config.path.as_deref()) {
-        Ok(mut config) => {
-            arguments.apply(&mut config.node);
-            let settings = settings(&config);
-            role::run(|stop| node::run(settings, Tasks::new(), stop))
-        }
-        Err(exit) => exit,
+    let mut config = match cli::load_config(arguments.config.path.as_deref()) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    arguments.apply(&mut config.node);
+    let proxy = if arguments.own_proxy { WhoseProxy::Own } else { WhoseProxy::Configured };
+    if let (Err(problem), WhoseProxy::Configured) = (config.fleet.check_dial(&config.node.proxy), proxy) {
+        // The file alone was found good, so it is the command line's address.
+        let _ = writeln!(io::stderr().lock(), "--proxy {}: {problem}", config.node.proxy);
+        return Exit::Usage;
     }
+    let settings = settings(&config, proxy);
+    role::run(|stop| node::run(settings, Tasks::new(), stop))
+}
+
+/// Which proxy a node dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhoseProxy {
+    /// The one that is configured: a certificate for its address, from one that is trusted, proves it.
+    Configured,
+    /// The one that `headgate up` runs beside it, from the same configuration: it shows the very certificate that is
+    /// configured, whatever names are in that.
+    Own,
 }
 
 /// What the node role must know, from the whole configuration.
 #[must_use]
-pub fn settings(config: &Config) -> NodeSettings {
+pub fn settings(config: &Config, whose: WhoseProxy) -> NodeSettings {
     let config::NodeSettings { name, tags, slots, ffmpeg, nvml, proxy } = config.node.clone();
     let nvml = match nvml {
         config::Nvml::Off => None,
         config::Nvml::Library(library) => Some(library),
     };
     let token: Option<Secret> = config.fleet.token.clone();
-    NodeSettings { name, tags, slots, ffmpeg, nvml, proxy: proxy.as_str().to_owned(), token }
+    let trust = match whose {
+        WhoseProxy::Configured => config.fleet.tls_ca.clone().map(Trust::IssuedBy),
+        WhoseProxy::Own => config.fleet.certificate.clone().map(|files| Trust::Exactly(files.cert)),
+    };
+    NodeSettings { name, tags, slots, ffmpeg, nvml, proxy: proxy.as_str().to_owned(), token, trust }
 }
 
 #[cfg(test)]
@@ -43,6 +64,7 @@ mod tests {
         let text = r#"
             [fleet]
             token = "hunter2"
+            allow_plaintext = true
             [node]
             name = "n1"
             tags = ["gpu"]
@@ -51,7 +73,8 @@ mod tests {
             nvml = "/opt/nvml.so"
             proxy = "proxy.example:7070"
         "#;
-        let settings = settings(&Config::parse(text, &System).expect("it is legal"));
+        let config = Config::parse(text, &System).expect("it is legal");
+        let settings = settings(&config, WhoseProxy::Configured);
         assert_eq!((settings.name.as_str(), settings.tags[0].as_str(), settings.slots), ("n1", "gpu", 3));
         assert_eq!(settings.ffmpeg, std::path::Path::new("/opt/ffmpeg"));
         assert_eq!(settings.nvml.as_deref(), Some(std::path::Path::new("/opt/nvml.so")));

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::node;
 use crate::proxy::{Listening, Proxy};
 
+use super::node::WhoseProxy;
 use super::role;
 
 /// Before a node that ended is started again.
@@ -42,7 +43,7 @@ async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     // An FFmpeg that cannot be used is told before anything listens.
-    let mut settings = super::node::settings(&config);
+    let mut settings = super::node::settings(&config, WhoseProxy::Own);
     node::check(&settings.ffmpeg).await?;
     let proxy = Proxy::bind(config).await?;
     let listening = proxy.listening()?;
@@ -90,7 +91,9 @@ impl NodeProcess {
         let program = std::env::current_exe().context("cannot find this program again")?;
         let name = format!("{base}-{number}");
         let mut arguments: Vec<String> =
-            ["node", "--proxy", &listening.fleet.to_string(), "--name", &name].map(str::to_owned).to_vec();
+            ["node", "--own-proxy", "--proxy", &listening.fleet.to_string(), "--name", &name]
+                .map(str::to_owned)
+                .to_vec();
         if let Some(config) = config {
             arguments.extend(["--config".to_owned(), config.to_string_lossy().into_owned()]);
         }

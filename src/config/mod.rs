@@ -7,6 +7,7 @@
 //!
 //! Reading the file, the environment and the host name is behind [`Surroundings`]; [`Config::parse`] is pure.
 
+mod certificate;
 mod document;
 mod error;
 mod fleet;
@@ -37,6 +38,7 @@ use crate::base::names::Name;
 use document::Document;
 use reader::Reader;
 
+pub use certificate::{CertificateError, CertificateFiles};
 pub use error::{ConfigError, ConfigErrors, Located};
 pub use fleet::Fleet;
 pub use gop_log::GopLogLimits;
@@ -46,7 +48,7 @@ pub use origin::OriginSettings;
 pub(crate) use profile::written_audio;
 pub use profile::{Profile, ProfileTags};
 pub use rtmp::Rtmp;
-pub use rtmps::{CertificateError, CertificateFiles, Rtmps, RtmpsListen};
+pub use rtmps::{Rtmps, RtmpsListen};
 pub use stream::{StreamSettings, Takeover};
 pub use surroundings::{Surroundings, System};
 pub use tenant::{StreamKey, StreamPattern, Tenant};
@@ -165,6 +167,7 @@ impl Written {
         self.refuse_no_door(&config, reader);
         self.refuse_open_doors(&config, reader);
         self.refuse_shared_addresses(&config, reader);
+        self.refuse_clear_link(&config, reader);
         config
     }
 
@@ -203,6 +206,14 @@ impl Written {
         if self.tenants.is_empty() {
             let problem = "the built-in tenant \"live\" has no keys, so only loopback is allowed: write a [tenants.NAME] with keys";
             reader.refuse(door.place.clone(), problem);
+        }
+    }
+
+    /// A node on another machine than its proxy. A bundle that was written but cannot be used has its own fault.
+    fn refuse_clear_link(&self, config: &Config, reader: &mut Reader) {
+        let dial = config.fleet.check_dial(&config.node.proxy);
+        if let (Err(problem), None) = (dial, self.fleet.tls_ca.place()) {
+            reader.refuse(self.node.proxy.place(), problem);
         }
     }
 

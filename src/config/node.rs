@@ -1,6 +1,7 @@
 //! `[node]`: this machine as a node: who it is, what it may run, and which proxy it dials.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -54,6 +55,17 @@ impl ProxyAddress {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is this machine, by its address or as `localhost` (RFC 6761 §6.3).
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.rsplit_once(':').map_or(&*self.0, |(host, _)| host);
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.map_or_else(
+            |_| host.eq_ignore_ascii_case("localhost"),
+            |address| address.to_canonical().is_loopback(),
+        )
     }
 }
 
@@ -136,7 +148,7 @@ pub(super) struct Written {
     slots: Key<u32>,
     ffmpeg: Key<PathBuf>,
     nvml: Key<Nvml>,
-    proxy: Key<ProxyAddress>,
+    pub(super) proxy: Key<ProxyAddress>,
 }
 
 impl Written {
@@ -200,6 +212,20 @@ mod tests {
         for wrong in ["", ":7070", "proxy", "proxy:", "proxy:0", "proxy:65536", "::1:7070", "[x]:1", "a/b:1"]
         {
             check(wrong, false);
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_address_or_name() {
+        let check = |text: &str, expected| {
+            let address: ProxyAddress = text.parse().expect("it is an address");
+            assert_eq!(address.is_loopback(), expected, "{text}");
+        };
+        for own in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "LocalHost:1"] {
+            check(own, true);
+        }
+        for other in ["10.0.0.1:1", "[::]:1", "[fe80::1]:1", "localhost.example:1", "127.0.0.1.example:1"] {
+            check(other, false);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a file means.
 
 mod certificate;
+mod link;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ fn every_key_is_heard() {
         rtmp.max_chunk_streams = 8
         rtmp.max_bitrate = "20M"
         rtmp.bitrate_grace = "3s"
-        fleet = { heartbeat = "1s", suspect_after = "2s" }
+        fleet = { heartbeat = "1s", suspect_after = "2s", allow_plaintext = true }
         gop_log = { max_duration = "1m", max_bytes = "128MB" }
         stream = { reconnect_grace = "0s", takeover = "refuse" }
         origin = { segment_duration = "4s", max_segment_duration = "4s", window = 10 }
@@ -126,7 +127,7 @@ fn every_key_is_heard() {
     assert_eq!(config.rtmp.max_bitrate, Bitrate::kilobits(20_000));
     assert_eq!(config.rtmp.bitrate_grace, Duration::from_secs(3));
     assert_eq!(config.rtmp.max_message_size, ByteSize::mebibytes(1));
-    assert_eq!(config.fleet.suspect_after, Duration::from_secs(2));
+    assert_eq!((config.fleet.suspect_after, config.fleet.allow_plaintext), (Duration::from_secs(2), true));
     assert_eq!(config.gop_log.max_bytes, ByteSize(128_000_000));
     let refuse = StreamSettings { reconnect_grace: Duration::ZERO, takeover: Takeover::Refuse };
     assert_eq!(config.stream, refuse);

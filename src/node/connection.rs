@@ -1,6 +1,7 @@
 //! A connection to the proxy's fleet port: dialled, upgraded from HTTP/1.1, then frames both ways.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,15 +11,16 @@ use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, InvalidHeaderV
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::tls::{Tls, TlsError};
 use crate::base::secret::Secret;
+use crate::base::socket::{ReadHalf, Socket, WriteHalf};
 use crate::wire::codec::{self, Frame, Message, WireError};
 use crate::wire::message::{UPGRADE as PROTOCOL, VERSION_HEADER, WIRE_VERSION};
 
-/// How long a connection may take until it is upgraded.
+/// How long a connection may take until it is upgraded, TLS included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the proxy's host may leave what was sent unacknowledged, or a probe unanswered, until it counts as gone.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,8 +39,14 @@ pub(super) enum DialError {
     #[error("no answer within {DIAL_TIMEOUT:?}")]
     Timeout,
     /// What answers is no HTTP server.
-    #[error("no HTTP: {0}")]
+    #[error("no HTTP: {0}{hint}", hint = hint(.0))]
     Http(#[from] hyper::Error),
+    /// TLS did not come about.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// The proxy takes nothing but TLS; its own text.
+    #[error("{0}")]
+    WantsTls(String),
     /// A token or secret that is no header value, or a proxy address that is none.
     #[error("the request cannot be written: {0}")]
     Request(#[from] hyper::http::Error),
@@ -50,6 +58,11 @@ pub(super) enum DialError {
         /// What the proxy says, for the log.
         text: String,
     },
+}
+
+/// Something in front of the proxy may speak TLS for it, and says so in TLS's own words.
+fn hint(error: &hyper::Error) -> &'static str {
+    if error.is_parse() { "; if the proxy wants TLS, set fleet.tls_ca" } else { "" }
 }
 
 /// Why a connection that was there is of no further use.
@@ -73,6 +86,8 @@ pub(super) struct Proxy {
     pub(super) address: String,
     /// The fleet's token.
     pub(super) token: Option<Secret>,
+    /// With whom to speak TLS; `None` for plain TCP.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// An upgraded connection, as the two halves that different tasks use.
@@ -89,7 +104,11 @@ impl Proxy {
         let connecting = async {
             let stream = TcpStream::connect(&self.address).await?;
             prepare(&stream)?;
-            upgrade(stream, request).await
+            let socket = match &self.tls {
+                Some(tls) => tls.connect(&self.address, stream).await?,
+                None => Socket::Plain(stream),
+            };
+            upgrade(socket, request).await
         };
         tokio::time::timeout(DIAL_TIMEOUT, connecting).await.map_err(|_| DialError::Timeout)?
     }
@@ -131,8 +150,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Sends the request and takes the stream back from the HTTP library once the proxy has switched protocols.
-async fn upgrade(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<Connection, DialError> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+async fn upgrade(socket: Socket, request: Request<Empty<Bytes>>) -> Result<Connection, DialError> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -149,7 +168,7 @@ async fn upgrade(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<Co
         _ = connection.with_upgrades() => exchange.await?,
     };
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<Socket>>()
         .expect("the upgraded stream is of the type that the handshake was given");
     let (reader, writer) = parts.io.into_inner().into_split();
     Ok((FrameReader { stream: reader, buffer: parts.read_buf.into() }, FrameWriter { stream: writer }))
@@ -157,16 +176,19 @@ async fn upgrade(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<Co
 
 async fn refused(response: Response<Incoming>) -> DialError {
     let status = response.status();
+    // RFC 2817 §4.2. Another version of our protocol has the same status, and our protocol's name there.
+    let wants_tls = status == StatusCode::UPGRADE_REQUIRED
+        && response.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().starts_with(b"TLS/"));
     let body = Limited::new(response.into_body(), MAX_REFUSAL_BYTES).collect().await;
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&body).chars().filter(|character| !character.is_control()).collect();
-    DialError::Refused { status, text }
+    if wants_tls { DialError::WantsTls(text) } else { DialError::Refused { status, text } }
 }
 
 /// The receiving half.
 #[derive(Debug)]
 pub(super) struct FrameReader {
-    stream: OwnedReadHalf,
+    stream: ReadHalf,
     buffer: BytesMut,
 }
 
@@ -186,18 +208,14 @@ impl FrameReader {
 
     /// Whether the proxy has closed the connection, without reading what it sent before.
     pub(super) async fn is_closed(&self) -> bool {
-        // Readiness is level-triggered: it returns at once when there are bytes, or an end.
-        match tokio::time::timeout(Duration::ZERO, self.stream.ready(Interest::READABLE)).await {
-            Ok(ready) => ready.is_ok_and(|ready| ready.is_read_closed()),
-            Err(_) => false,
-        }
+        self.stream.is_closed().await
     }
 }
 
 /// The sending half.
 #[derive(Debug)]
 pub(super) struct FrameWriter {
-    stream: OwnedWriteHalf,
+    stream: WriteHalf,
 }
 
 impl FrameWriter {
@@ -209,7 +227,9 @@ impl FrameWriter {
     /// Sends a frame; its pieces leave in one system call.
     pub(super) async fn send_frame(&mut self, frame: Frame) -> Result<(), ConnectionError> {
         let [head, body, tail] = frame.pieces();
-        Ok(self.stream.write_all_buf(&mut Buf::chain(Buf::chain(head, body), tail)).await?)
+        self.stream.write_all_buf(&mut Buf::chain(Buf::chain(head, body), tail)).await?;
+        // TLS may still hold the last of it; TCP never does.
+        Ok(self.stream.flush().await?)
     }
 
     /// Says that nothing more will come.

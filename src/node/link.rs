@@ -19,7 +19,7 @@ use crate::wire::report::{Heartbeat, NodeHello};
 
 /// The first wait before dialling again; it doubles from time to time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait. A proxy that refuses us is asked that slowly from the first time on.
+/// The longest wait. A proxy that refuses us, or that we do not trust, is asked that slowly from the first time on.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long the proxy may take to answer the hello, and a message to leave.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,8 +53,8 @@ enum ControlEnd {
 }
 
 impl ControlEnd {
-    /// Why the proxy refuses this node, if it does: then trying again soon would only annoy, because someone must change
-    /// a token, a version or a name first.
+    /// Why the proxy refuses this node or this node the proxy, if one does: then trying again soon would only annoy, because
+    /// someone must change a token, a certificate, a version or a name first.
     fn refusal(&self) -> Option<Reason> {
         match self {
             Self::Refused(reason, _) => Some(*reason),
@@ -64,6 +64,8 @@ impl ControlEnd {
                 StatusCode::CONFLICT => Some(Reason::NameTaken),
                 _ => None,
             },
+            Self::NotDialled(DialError::WantsTls(_)) => Some(Reason::TlsFailed),
+            Self::NotDialled(DialError::Tls(error)) => error.is_lasting().then_some(Reason::TlsFailed),
             Self::Stopped | Self::NotDialled(_) | Self::Lost(_) | Self::Silent | Self::OutOfOrder => None,
         }
     }
@@ -92,7 +94,7 @@ impl Link {
                 None => backoff.next(getrandom::u32().unwrap_or_default()),
             };
             if end.refusal().is_some() {
-                tracing::warn!(proxy, %reason, error = %end, retry_in = ?wait, "the proxy refuses this node");
+                tracing::warn!(proxy, %reason, error = %end, retry_in = ?wait, "this node and the proxy do not agree");
             } else {
                 tracing::info!(proxy, %reason, error = %end, retry_in = ?wait, "not connected to the proxy");
             }

@@ -4,7 +4,8 @@
 //! * `slots`, `slot`: which leases run here; one of them, from its FFmpeg to its connection.
 //! * `process`: the only place that starts FFmpeg; `words`: what it said last; `ability`: what it can do.
 //! * `output`: the bytes of one of its pipes become fragments and audio units; `outbox`: what waits for the link.
-//! * `connection`: an upgraded connection and its frames; `load`: what the machine and each lease are doing.
+//! * `connection`: an upgraded connection and its frames; `tls`: which proxy is believed; `load`: what the machine and each
+//!   lease are doing.
 
 mod ability;
 mod connection;
@@ -17,10 +18,13 @@ mod slot;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod words;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use self::tls::Trust;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::base::secret::Secret;
@@ -46,6 +50,8 @@ pub struct NodeSettings {
     pub proxy: String,
     /// The fleet's token, where it has one.
     pub token: Option<Secret>,
+    /// Which proxy to believe; with it TLS is spoken, and nothing else.
+    pub trust: Option<Trust>,
 }
 
 /// Finds out whether `ffmpeg` can be used at all.
@@ -67,8 +73,10 @@ pub fn die_with_us(command: &mut std::process::Command) {
 /// A proxy that cannot be reached, or refuses, is tried again for as long as the node runs.
 ///
 /// # Errors
-/// Before anything is dialled: when FFmpeg is missing, is none, or is older than 5.1.
+/// Before anything is dialled: when FFmpeg is missing, is none, or is older than 5.1, or when what is trusted is no
+/// certificate.
 pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
+    let tls = settings.trust.map(tls::Tls::load).transpose()?.map(Arc::new);
     let capacity = load::capacity(settings.slots);
     let measured = load::start(settings.nvml, &tasks, stop.clone()).await;
     let gpus = measured.gpus();
@@ -79,7 +87,7 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
     let encoders: Vec<&str> = capabilities.encoders.iter().map(|on| on.encoder.as_str()).collect();
     tracing::info!(node = %settings.name, ffmpeg = capabilities.ffmpeg_version, ?encoders, "node started");
     let name = settings.name.clone();
-    let proxy = connection::Proxy { address: settings.proxy, token: settings.token };
+    let proxy = connection::Proxy { address: settings.proxy, token: settings.token, tls };
     let hello = NodeHello {
         name: settings.name,
         tags: settings.tags,

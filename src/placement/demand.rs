@@ -11,8 +11,6 @@ use crate::placement::work::{AudioWork, SourceMedia, Work};
 pub struct Demand {
     /// What is to be done.
     pub work: Work,
-    /// Tags that the node must have, all of them.
-    pub require_tags: Vec<Name>,
     /// For each rendition that is encoded, FFmpeg's names of the encoders that would do: the node must have at least
     /// one of them. A copied rendition needs none and is not listed.
     pub encoders: Vec<EncoderDemand>,
@@ -62,6 +60,7 @@ impl Default for Demand {
         Self {
             work: Work { source, renditions, audio, deinterlace },
             require_tags: Vec::new(),
+            prefer_tags: Vec::new(),
             encoders: Vec::new(),
             reads: Vec::new(),
             exclude: Vec::new(),

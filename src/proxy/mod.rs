@@ -5,12 +5,14 @@
 //! * [`fleet`]: nodes dial in, leases go out.
 //! * [`origin`]: players read.
 //! * [`api`]: operators read.
+//! * [`tls`]: the certificates of ports.
 
 pub mod api;
 pub mod fleet;
 pub mod ingest;
 pub mod origin;
 pub mod stream;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,14 +29,14 @@ use crate::base::clock;
 use crate::base::descriptors;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::config::{Config, RtmpsListen};
+use crate::config::{CertificateFiles, Config, RtmpsListen};
 
 use api::ApiState;
 use api::guard::Guard;
 use fleet::FleetSettings;
-use ingest::tls::{Certificate, Watch};
 use ingest::{Door, listener};
 use stream::registry::Registry;
+use tls::{Certificate, Watch};
 
 /// How long HTTP and nodes are still served after publishers were told to stop: streams put out what they have.
 const DRAIN: Duration = Duration::from_secs(7);
@@ -50,16 +52,17 @@ const OTHER_DESCRIPTORS: u64 = 256;
 pub struct Proxy {
     config: Config,
     rtmp: Option<TcpListener>,
-    rtmps: Option<Rtmps>,
+    rtmps: Option<(TcpListener, Tls)>,
     http: TcpListener,
     fleet: TcpListener,
+    /// Where the fleet's port speaks TLS.
+    fleet_tls: Option<Tls>,
 }
 
-/// The RTMPS port with its certificate.
+/// What a port needs to speak TLS.
 #[derive(Debug)]
-struct Rtmps {
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
+struct Tls {
+    config: Arc<ServerConfig>,
     watch: Watch,
 }
 
@@ -94,12 +97,17 @@ impl Proxy {
             None => None,
         };
         let rtmps = match &config.rtmps.listen {
-            Some(listen) => Some(Rtmps::bind(listen).await?),
+            Some(RtmpsListen { address, certificate }) => {
+                let tls = Tls::load("rtmps", certificate)?;
+                Some((bind("rtmps", *address).await?, tls))
+            }
             None => None,
         };
+        let fleet_tls =
+            config.fleet.certificate.as_ref().map(|files| Tls::load("fleet", files)).transpose()?;
         let http = bind("http", config.http.listen).await?;
         let fleet = bind("fleet", config.fleet.listen).await?;
-        Ok(Self { config, rtmp, rtmps, http, fleet })
+        Ok(Self { config, rtmp, rtmps, http, fleet, fleet_tls })
     }
 
     /// What was bound.
@@ -110,7 +118,7 @@ impl Proxy {
         let address = |listener: &TcpListener| listener.local_addr();
         Ok(Listening {
             rtmp: self.rtmp.as_ref().map(address).transpose()?,
-            rtmps: self.rtmps.as_ref().map(|rtmps| address(&rtmps.listener)).transpose()?,
+            rtmps: self.rtmps.as_ref().map(|(listener, _)| address(listener)).transpose()?,
             http: address(&self.http)?,
             fleet: address(&self.fleet)?,
         })
@@ -136,7 +144,11 @@ impl Proxy {
                 .iter()
                 .map(|(name, tenant)| (name.clone(), tenant.limits()))
                 .collect(),
+            tls: self.fleet_tls.as_ref().map(|tls| Arc::clone(&tls.config)),
         };
+        if let Some(Tls { watch, .. }) = self.fleet_tls {
+            services.spawn(watch.run(late_stop.clone()));
+        }
         let fleet = fleet::start(self.fleet, settings, &services, late_stop.clone());
         let registry = Registry::new(&self.config, fleet.clone(), doors.clone(), stop.clone());
         let directory = registry.directory();
@@ -157,8 +169,8 @@ impl Proxy {
         if let Some(listener) = self.rtmp {
             doors.spawn(serve(listener, None));
         }
-        if let Some(Rtmps { listener, tls, watch }) = self.rtmps {
-            doors.spawn(serve(listener, Some(TlsAcceptor::from(tls))));
+        if let Some((listener, Tls { config, watch })) = self.rtmps {
+            doors.spawn(serve(listener, Some(TlsAcceptor::from(config))));
             doors.spawn(watch.run(stop.clone()));
         }
         stop.cancelled().await;
@@ -175,13 +187,12 @@ impl Proxy {
     }
 }
 
-impl Rtmps {
-    async fn bind(listen: &RtmpsListen) -> anyhow::Result<Self> {
-        let files = listen.certificate.clone();
-        let (certificate, watch) = Certificate::load(files).context("[rtmps] has no certificate any more")?;
-        let tls = certificate.server_config().context("cannot speak TLS")?;
-        let listener = bind("rtmps", listen.address).await?;
-        Ok(Self { listener, tls, watch })
+impl Tls {
+    fn load(section: &str, files: &CertificateFiles) -> anyhow::Result<Self> {
+        let (certificate, watch) = Certificate::load(files.clone())
+            .with_context(|| format!("[{section}] has no certificate any more"))?;
+        let config = certificate.server_config().context("cannot speak TLS")?;
+        Ok(Self { config, watch })
     }
 }
 

@@ -29,7 +29,7 @@ fn a_node_process_is_told_its_proxy_its_name_and_the_configuration() {
     let base = "host".parse().expect("a name");
     let told =
         |config| NodeProcess::new(config, &base, 2, &listening).expect("this program exists").arguments;
-    let expected = ["node", "--proxy", "127.0.0.1:3", "--name", "host-2"];
+    let expected = ["node", "--own-proxy", "--proxy", "127.0.0.1:3", "--name", "host-2"];
     assert_eq!(told(None), expected);
     assert_eq!(told(Some(Path::new("a.toml"))), [&expected[..], &["--config", "a.toml"]].concat());
 }

@@ -10,7 +10,7 @@ fn pair() -> (&'static str, &'static str) {
 }
 
 /// A machine with good and bad files.
-fn machine() -> Desk {
+pub(super) fn machine() -> Desk {
     let ((cert, key), (_, other)) = (pair(), pair());
     let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let mut desk = desk();

@@ -141,7 +141,7 @@ fn an_impossible_value_is_refused() {
     );
     check(
         "fleet",
-        "listen = '0.0.0.0:7070'",
+        "listen = '0.0.0.0:7070'\nallow_plaintext = true",
         "fleet.listen = '0.0.0.0:7070': must be loopback, or fleet.token must be set",
     );
     check("stream", "reconnect_grace = '601s'", "stream.reconnect_grace = '601s': must be from 0ms to 10m");
@@ -372,7 +372,7 @@ fn an_open_door_must_be_said() {
     meant(&format!("{listen}[tenants.a]\nallow_anonymous = true"));
     meant(&format!("{listen}[tenants.a]\nkeys = ['x']"));
     meant("rtmp.listen = '[::1]:1935'");
-    meant("fleet.listen = '0.0.0.0:7070'\nfleet.token = 'x'");
+    meant("fleet.listen = '0.0.0.0:7070'\nfleet.token = 'x'\nfleet.allow_plaintext = true");
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn settings(proxy: &FakeProxy) -> NodeSettings {
         nvml: None,
         proxy: proxy.address(),
         token: Some(Secret::new(TOKEN)),
+        trust: None,
     }
 }
 
@@ -341,7 +342,7 @@ async fn a_node_that_stops_says_so_and_ends_its_leases() {
 #[tokio::test]
 async fn a_refusal_carries_the_proxy_s_text() {
     let proxy = FakeProxy::bind().await;
-    let dialler = connection::Proxy { address: proxy.address(), token: None };
+    let dialler = connection::Proxy { address: proxy.address(), token: None, tls: None };
     let refusing = proxy.answer("401 Unauthorized\r\ncontent-length: 12", "wrong token\n");
     let (dialled, (request, _peer)) = tokio::join!(dialler.dial("/fleet/v1/control", None), refusing);
     let error = dialled.err().unwrap().to_string();

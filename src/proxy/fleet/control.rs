@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info_span};
 
@@ -17,6 +16,7 @@ use super::outbox::Outbox;
 use crate::base::clock;
 use crate::base::rate::RateBound;
 use crate::base::reason::Reason;
+use crate::base::socket::{ReadHalf, WriteHalf};
 use crate::placement::fleet::ConnectionId;
 use crate::wire::codec::{self, Message, WireError};
 use crate::wire::message::{NodeMessage, ProxyMessage};
@@ -108,7 +108,7 @@ struct Control {
 
 impl Control {
     /// Moves messages both ways until something ends it. Every arm is cancel-safe.
-    async fn talk(&mut self, socket: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Result<Never, End> {
+    async fn talk(&mut self, socket: &mut ReadHalf, writer: &mut WriteHalf) -> Result<Never, End> {
         loop {
             self.take_messages().await?;
             self.received.reserve(READ_BYTES);
@@ -156,7 +156,7 @@ impl Control {
     /// Says why, where that is the node's fault, and writes what is left to write. Then reads on until the node closes
     /// too: bytes left unread would make the kernel reset the connection (RFC 1122 §4.2.2.13), and the node might never
     /// see why.
-    async fn say_goodbye(&mut self, end: &End, socket: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) {
+    async fn say_goodbye(&mut self, end: &End, socket: &mut ReadHalf, writer: &mut WriteHalf) {
         while let Ok(message) = self.queue.try_recv() {
             self.push(&message);
         }

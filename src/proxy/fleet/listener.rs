@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -23,19 +24,20 @@ use tracing::{info, warn};
 use super::admission::{Denial, Wanted, admit};
 use super::dispatch::Input;
 use super::secret::LeaseSecret;
-use super::{SocketSlot, Upgraded, control};
+use super::{FleetSettings, SocketSlot, Upgraded, control, tls};
 use crate::base::clock;
 use crate::base::rate::RateBound;
 use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
+use crate::base::socket::Socket;
 use crate::base::task::Tasks;
 use crate::placement::fleet::{ConnectionId, MAX_NODES};
 use crate::wire::message::{UPGRADE, VERSION_HEADER, WIRE_VERSION};
 
 /// Connections that have not been upgraded yet. When there are so many, the next one waits in the kernel's backlog.
 const MAX_WAITING: usize = 256;
-/// How long a connection may take from being accepted to being upgraded.
+/// How long a connection may take from being accepted to being upgraded, TLS included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -48,6 +50,8 @@ const LOGGED_DENIALS_PER_SECOND: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Door {
     token: Option<Secret>,
+    /// With it every connection is TLS, and without it none.
+    tls: Option<Arc<ServerConfig>>,
     inbox: mpsc::Sender<Input>,
     /// Control connections. When there are [`MAX_NODES`], the next one is refused.
     controls: Arc<Semaphore>,
@@ -116,6 +120,26 @@ async fn handshake(socket: TcpStream, peer: SocketAddr, door: &Door) -> Option<(
         door.log(peer, Reason::ConnectionLost, &error.to_string());
         return None;
     }
+    let socket = match tls::open(socket, door.tls.clone()).await {
+        Ok(socket) => socket,
+        Err((reason, detail)) => {
+            door.log(peer, reason, &detail);
+            return None;
+        }
+    };
+    let (mut upgraded, admitted) = ask(socket, peer, door).await?;
+    match admitted {
+        Some(what) => Some((upgraded, what)),
+        None => {
+            // It was told why; whoever has gone meanwhile has no use for an orderly end.
+            let _ = upgraded.socket.shutdown().await;
+            None
+        }
+    }
+}
+
+/// Answers the first request, and gives the connection back with what it may become. `None` if it was not HTTP.
+async fn ask(socket: Socket, peer: SocketAddr, door: &Door) -> Option<(Upgraded, Option<Admitted>)> {
     let admitted = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         let admitted = &admitted;
@@ -149,21 +173,15 @@ async fn handshake(socket: TcpStream, peer: SocketAddr, door: &Door) -> Option<(
             return None;
         }
     };
-    let (mut socket, received) = (parts.io.into_inner(), parts.read_buf);
-    let admitted = admitted.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match admitted {
-        Some(what) => Some((Upgraded { socket, received: BytesMut::from(received) }, what)),
-        None => {
-            let _ = socket.shutdown().await;
-            None
-        }
-    }
+    let upgraded = Upgraded { socket: parts.io.into_inner(), received: BytesMut::from(parts.read_buf) };
+    Some((upgraded, admitted.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 impl Door {
-    pub(super) fn new(token: Option<Secret>, inbox: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(settings: &FleetSettings, inbox: mpsc::Sender<Input>) -> Self {
         Self {
-            token,
+            token: settings.token.clone(),
+            tls: settings.tls.clone(),
             inbox,
             controls: Arc::new(Semaphore::new(MAX_NODES)),
             last_connection: AtomicU64::new(1),

@@ -21,13 +21,15 @@ mod listener;
 mod outbox;
 mod output_guard;
 mod secret;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::booking::{Booking, Refused};
@@ -36,6 +38,7 @@ use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
+use crate::base::socket::Socket;
 use crate::base::task::Tasks;
 use crate::placement::demand::Demand;
 pub use crate::placement::fleet::snapshot::FleetSnapshot;
@@ -61,6 +64,8 @@ pub struct FleetSettings {
     pub proxy_id: String,
     /// What each tenant may have of the nodes.
     pub tenants: BTreeMap<Name, TenantLimits>,
+    /// What the port speaks TLS with; `None` leaves it plain.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// A stream's wish to have an attempt run somewhere.
@@ -168,7 +173,7 @@ pub fn start(
 ) -> FleetHandle {
     let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
     let (publisher, snapshot) = watch::channel(Arc::default());
-    let door = listener::Door::new(settings.token.clone(), inbox.clone());
+    let door = listener::Door::new(&settings, inbox.clone());
     tasks.spawn(listener::run(listener, Arc::new(door), tasks.clone(), stop.clone()));
     let dispatch = Dispatch::new(settings, tasks.clone(), inbox.clone(), publisher);
     tasks.spawn(dispatch.run(inputs, stop));
@@ -185,7 +190,7 @@ async fn refuse(request: LeaseRequest, reason: Reason, detail: String) {
 /// A connection of a node after the HTTP upgrade.
 #[derive(Debug)]
 struct Upgraded {
-    socket: TcpStream,
+    socket: Socket,
     /// What the node sent right behind its request.
     received: BytesMut,
 }

@@ -1,7 +1,10 @@
 //! Frames on their way to a socket: written vectored, many at a time, and never copied.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::Poll;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -18,6 +21,8 @@ pub(super) struct Outbox {
     /// Bytes of the first frame that are written.
     written: usize,
     bytes: usize,
+    /// Whether the socket has taken bytes that it has not passed on to the system: TLS may hold back what it encrypted.
+    held_back: bool,
 }
 
 impl Outbox {
@@ -31,8 +36,9 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
+    /// Whether there is nothing left to do for [`Outbox::write_to`].
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.is_empty() && !self.held_back
     }
 
     /// Bytes of the frames that were not written to the end yet.
@@ -60,13 +66,26 @@ impl Outbox {
     /// # Errors
     /// When the socket fails, or takes nothing at all.
     pub(super) async fn write_to(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
+        if self.frames.is_empty() {
+            socket.flush().await?;
+            self.held_back = false;
+            return Ok(0);
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let filled = self.fill(&mut slices);
         let written = socket.write_vectored(&slices[..filled]).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        Ok(self.advance(written))
+        self.held_back = true;
+        let completed = self.advance(written);
+        // Asked once, not waited for: the next call goes on with it. TCP holds nothing back.
+        let flushed = poll_fn(|context| Poll::Ready(Pin::new(&mut *socket).poll_flush(context))).await;
+        if let Poll::Ready(flushed) = flushed {
+            flushed?;
+            self.held_back = false;
+        }
+        Ok(completed)
     }
 
     /// Fills `slices` from the front with what is left to write, and says how many were filled.

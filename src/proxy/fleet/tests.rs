@@ -45,6 +45,7 @@ impl Proxy {
             suspect_after: PATIENCE,
             proxy_id: "p1".into(),
             tenants: std::collections::BTreeMap::new(),
+            tls: None,
         };
         let (tasks, stop) = (Tasks::new(), CancellationToken::new());
         Self { fleet: start(listener, settings, &tasks, stop.clone()), address, tasks, stop }

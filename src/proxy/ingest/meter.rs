@@ -76,7 +76,7 @@ impl Meter {
     }
 
     /// The sums, where `before` is what they were an interval ago.
-    pub(super) fn stats(&self, before: u64) -> IngestStats {
+    pub(in crate::proxy) fn stats(&self, before: u64) -> IngestStats {
         let ingest_bytes = self.counts.bytes.load(Ordering::Relaxed);
         IngestStats {
             publishers: self.counts.publishers.load(Ordering::Relaxed),

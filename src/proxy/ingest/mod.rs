@@ -3,7 +3,6 @@
 //! * [`listener`]: accepts, within its bounds.
 //! * [`rtmp`]: the loop of one connection; [`intake`], what its bytes amount to; [`transport`], where they come from;
 //!   [`rationed`], how much of that TLS is given of a stranger.
-//! * [`tls`]: the certificate of the RTMPS port.
 //! * [`auth`]: which tenant, and may it.
 //! * [`limits`]: every bound by its name; [`admission`]: who is in, and how near each bound is; [`bitrate`]: who sends too much.
 //! * [`meter`]: what all publishers send; [`tenants`]: what each tenant's send together, and [`tenant_bitrate`]: whether
@@ -30,7 +29,6 @@ pub mod rationed;
 pub mod rtmp;
 pub mod tenant_bitrate;
 pub mod tenants;
-pub mod tls;
 pub mod transport;
 
 use std::collections::BTreeMap;

@@ -10,10 +10,10 @@ use crate::base::names::{Name, StreamName};
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::config::{Config, System, Tenant};
+use crate::config::{Config, RtmpsListen, System, Tenant};
 use crate::hls::View;
 use crate::placement::tenancy::snapshot::TenantSnapshot;
-use crate::proxy::Rtmps;
+use crate::proxy::Tls;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::tests::fake_node::{FakeNode, Wire};
 use crate::proxy::fleet::tests::{TOKEN, soon};
@@ -91,16 +91,18 @@ impl House {
             suspect_after: config.fleet.suspect_after,
             proxy_id: "p1".into(),
             tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.limits())).collect(),
+            tls: None,
         };
         let fleet = fleet::start(nodes, settings, &services, CancellationToken::new());
         let registry = Registry::new(&config, fleet.clone(), doors.clone(), stop.clone());
         let door = Arc::new(Door::new(&config, registry.clone()));
         doors.spawn(serve(rtmp, Arc::clone(&door), None, doors.clone(), stop.clone()));
         let mut rtmps_port = None;
-        if let Some(listen) = &config.rtmps.listen {
-            let Rtmps { listener, tls, watch } = Rtmps::bind(listen).await.expect("a good certificate");
+        if let Some(RtmpsListen { address, certificate }) = &config.rtmps.listen {
+            let Tls { config, watch } = Tls::load("rtmps", certificate).expect("a good certificate");
+            let listener = TcpListener::bind(address).await.expect("a free port");
             rtmps_port = listener.local_addr().ok();
-            doors.spawn(serve(listener, Arc::clone(&door), Some(tls.into()), doors.clone(), stop.clone()));
+            doors.spawn(serve(listener, Arc::clone(&door), Some(config.into()), doors.clone(), stop.clone()));
             doors.spawn(watch.run(stop.clone()));
         }
         let tenant = config.tenants.get(&name("live")).expect("it is configured").clone();

@@ -2,9 +2,9 @@
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Over;
+use crate::base::socket::{ReadHalf, WriteHalf};
 use crate::proxy::fleet::LeaseEvent;
 use crate::proxy::fleet::outbox::Outbox;
 use crate::proxy::fleet::output_guard::OutputGuard;
@@ -23,7 +23,7 @@ const TOLD_BYTES: usize = WINDOW_BYTES / 8;
 /// From the stream to the node.
 pub(super) struct Sending {
     /// `None` once writing has failed. Reading goes on: the node's last words may have come before it closed.
-    writer: Option<OwnedWriteHalf>,
+    writer: Option<WriteHalf>,
     outbox: Outbox,
     /// Inputs written and not reported yet, and their bytes.
     inputs_written: usize,
@@ -33,7 +33,7 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(writer: OwnedWriteHalf) -> Self {
+    pub(super) fn new(writer: WriteHalf) -> Self {
         Self {
             writer: Some(writer),
             outbox: Outbox::default(),
@@ -99,7 +99,7 @@ impl Sending {
 
 /// From the node to the stream.
 pub(super) struct Receiving {
-    reader: OwnedReadHalf,
+    reader: ReadHalf,
     received: BytesMut,
     guard: OutputGuard,
     /// What the node said, until there is room among the events. Nothing is read meanwhile, which the node notices by
@@ -108,7 +108,7 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(reader: OwnedReadHalf, received: BytesMut, attempt: &AttemptSpec) -> Self {
+    pub(super) fn new(reader: ReadHalf, received: BytesMut, attempt: &AttemptSpec) -> Self {
         Self { reader, received, guard: OutputGuard::new(attempt), said: None }
     }
 

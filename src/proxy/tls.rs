@@ -1,4 +1,4 @@
-//! TLS of the RTMPS port: which certificate is shown, and that a new one is taken up while the port is open.
+//! TLS of the RTMPS and the fleet port: which certificate is shown, and that a new one is taken up while the port is open.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -78,8 +78,8 @@ impl Certificate {
         Ok((certificate.clone(), Watch { certificate, seen }))
     }
 
-    /// TLS 1.2 and 1.3 with it. Sessions are not resumed: an encoder connects once in hours, and what is kept
-    /// for strangers is memory.
+    /// TLS 1.2 and 1.3 with it. Sessions are not resumed: an encoder connects once in hours, a node once for each lease,
+    /// and what is kept for strangers is memory.
     ///
     /// # Errors
     /// When the versions and the cryptography do not fit together, which is a fault of ours.
