@@ -5,6 +5,7 @@
 //! takes up a slot from the offer on. An offer that nobody comes for expires, and a lost node loses its leases.
 //! Every way out of here that was not asked for is one [`Command::Fail`]; after it the lease is unknown.
 
+pub mod drain;
 mod member;
 mod room_now;
 pub mod snapshot;
@@ -12,6 +13,7 @@ pub mod snapshot;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use self::drain::Drains;
 use self::member::Member;
 pub use self::room_now::RoomNow;
 use super::demand::Demand;
@@ -138,6 +140,7 @@ pub struct Fleet {
     suspect_after: Duration,
     members: BTreeMap<Name, Member>,
     connections: BTreeMap<ConnectionId, Name>,
+    drains: Drains,
     /// Bounded by the slots of all nodes.
     leases: BTreeMap<LeaseId, Lease>,
     last_lease: u64,
@@ -168,6 +171,7 @@ impl Fleet {
             suspect_after,
             members: BTreeMap::new(),
             connections: BTreeMap::new(),
+            drains: Drains::default(),
             leases: BTreeMap::new(),
             last_lease: 0,
             seed,
@@ -175,7 +179,8 @@ impl Fleet {
         }
     }
 
-    /// A node says who it is.
+    /// A node says who it is. One whose name is connected already is refused while that one is heard, and takes its place
+    /// when it is suspect: a node that lost its network comes back on a new connection, long before the old one breaks.
     ///
     /// # Errors
     /// When it is not taken; nothing has changed then.
@@ -190,16 +195,30 @@ impl Fleet {
             return Err(NodeError::SecondHello);
         }
         let hello = load::bounded_hello(hello)?;
-        if self.members.get(&hello.name).is_some_and(Member::is_connected) {
-            return Err(NodeError::NameTaken(hello.name));
-        }
-        if self.connections.len() >= MAX_NODES {
+        let held_by =
+            self.members.get(&hello.name).and_then(|member| Some((member.connection()?, member.state())));
+        let replaced = match held_by {
+            None => None,
+            Some((old, NodeState::Suspect)) => Some(old),
+            Some((_, NodeState::Alive | NodeState::Draining | NodeState::Lost)) => {
+                return Err(NodeError::NameTaken(hello.name));
+            }
+        };
+        if replaced.is_none() && self.connections.len() >= MAX_NODES {
             return Err(NodeError::TooManyNodes);
         }
         let name = hello.name.clone();
+        if let Some(old) = replaced {
+            let detail = format!("another connection of {name} has replaced it");
+            self.lose(&name, Reason::Superseded, &detail, now);
+            self.commands.push_back(Command::Disconnect { connection: old, reason: Reason::Superseded });
+        }
         self.connections.insert(connection, name.clone());
-        self.members.insert(name.clone(), Member::new(connection, hello, now));
-        self.report(name, NodeState::Alive, None);
+        let mut member = Member::new(connection, hello, now);
+        member.drain(self.drains.contains(&name));
+        let state = member.state();
+        self.members.insert(name.clone(), member);
+        self.report(name, state, None);
         Ok(())
     }
 
@@ -363,6 +382,12 @@ impl Fleet {
     /// What must be done, in order, until `None`.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// The control connection of a node; `None` if none of that name is connected.
+    #[must_use]
+    pub fn connection(&self, node: &Name) -> Option<ConnectionId> {
+        self.members.get(node)?.connection()
     }
 
     fn member(&mut self, connection: ConnectionId) -> Result<&mut Member, NodeError> {

@@ -159,7 +159,7 @@ impl Proxy {
             guard: Guard { token: self.config.http.api_token.clone(), listen: http_address },
             listening: watch::channel(true).1,
             ingest: door.meter.start(&services, late_stop.clone()),
-            fleet: fleet.stats(),
+            fleet: fleet.clone(),
             streams: directory.clone(),
             tenants: door.tenant_meters.start(&services, late_stop.clone()),
         };

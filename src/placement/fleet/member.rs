@@ -22,6 +22,8 @@ pub(super) struct Member {
     leases_reported: u32,
     /// Its hello counts as the first heartbeat.
     last_heard: Instant,
+    /// Whether it was asked for that it gets no new lease.
+    drained: bool,
     /// Leases offered to it or attached.
     pub(super) leases: BTreeSet<LeaseId>,
 }
@@ -49,6 +51,7 @@ impl Member {
             load: Load::default(),
             leases_reported: 0,
             last_heard: now,
+            drained: false,
             leases: BTreeSet::new(),
         }
     }
@@ -76,10 +79,6 @@ impl Member {
         }
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.connection().is_some()
-    }
-
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.standing, Standing::Connected { leaving: true, .. })
     }
@@ -97,6 +96,7 @@ impl Member {
             Standing::Lost { .. } => NodeState::Lost,
             Standing::Connected { silent: true, .. } => NodeState::Suspect,
             Standing::Connected { leaving: true, .. } => NodeState::Draining,
+            Standing::Connected { .. } if self.drained => NodeState::Draining,
             Standing::Connected { .. } => NodeState::Alive,
         }
     }
@@ -144,6 +144,16 @@ impl Member {
             Standing::Connected { leaving, .. } => !std::mem::replace(leaving, true),
             Standing::Lost { .. } => false,
         }
+    }
+
+    /// Whether it gets new leases, as it was asked for.
+    pub(super) fn drain(&mut self, drained: bool) {
+        self.drained = drained;
+    }
+
+    /// It was asked for that it empties, and it has.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained && self.leases.is_empty() && (self.leases_reported == 0 || self.connection().is_none())
     }
 
     /// It was silent for too long.

@@ -32,13 +32,19 @@ impl FleetSnapshot {
     /// The nodes with their heartbeats' ages as of `now`.
     #[must_use]
     pub fn nodes_at(&self, now: Instant) -> Vec<NodeSnapshot> {
+        self.nodes.iter().map(|node| self.aged(node, now)).collect()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn node_at(&self, node: &Name, now: Instant) -> Option<NodeSnapshot> {
+        self.nodes.iter().find(|shown| shown.name == *node).map(|node| self.aged(node, now))
+    }
+
+    fn aged(&self, node: &NodeSnapshot, now: Instant) -> NodeSnapshot {
         let since = self.taken_at.map_or(0, |taken| now.saturating_duration_since(taken).as_millis());
         let since = u64::try_from(since).unwrap_or(u64::MAX);
-        let aged = |node: &NodeSnapshot| NodeSnapshot {
-            heartbeat_age_ms: node.heartbeat_age_ms.saturating_add(since),
-            ..node.clone()
-        };
-        self.nodes.iter().map(aged).collect()
+        NodeSnapshot { heartbeat_age_ms: node.heartbeat_age_ms.saturating_add(since), ..node.clone() }
     }
 }
 
@@ -89,6 +95,8 @@ pub struct NodeSnapshot {
     pub leases: Vec<LeaseId>,
     /// How many leases it says it holds: more than it was given while an FFmpeg is still ending.
     pub leases_reported: u32,
+    /// Whether it was drained and is empty.
+    pub drained: bool,
 }
 
 /// What was given away of a node. CPU and memory join when a demand says how much it needs of them.
@@ -143,6 +151,7 @@ impl NodeSnapshot {
             reserved: Reserved { slots: view.leases },
             leases: member.leases.iter().copied().collect(),
             leases_reported: member.leases_reported(),
+            drained: member.is_drained(),
         }
     }
 }

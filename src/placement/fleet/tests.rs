@@ -4,6 +4,7 @@ use crate::ffmpeg::capability::Carriage;
 use crate::placement::load::MAX_TAGS;
 use crate::wire::report::{Capabilities, Capacity, EncoderOn, LeaseLoad, Load};
 
+mod membership;
 mod simulation;
 
 const SUSPECT_AFTER: Duration = Duration::from_millis(750);
@@ -308,7 +309,7 @@ fn the_snapshot_has_the_fields_of_the_contract() {
                 "disk_latency_ms": 0.0, "net_rx_bps": 0, "net_tx_bps": 0, "queue_length": 0, "gpus": [],
             },
             "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2, "network_bps": null }, "reserved": { "slots": 1 },
-            "leases": [1], "leases_reported": 0,
+            "leases": [1], "leases_reported": 0, "drained": false,
         }],
     });
     assert_eq!(serde_json::to_value(world.fleet.snapshot(world.now)).expect("plain data"), expected);

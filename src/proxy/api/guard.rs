@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Without a token, and `Origin` is another server's page.
     #[error("without an api_token the API answers no other server's pages")]
     ForeignOrigin,
+    /// An order that another server's page gives, with or without a token.
+    #[error("the API takes no orders from another server's pages")]
+    ForeignOrder,
 }
 
 impl Refusal {
@@ -30,7 +33,7 @@ impl Refusal {
         match self {
             Refusal::WrongToken => "wrong_token",
             Refusal::ForeignHost => "foreign_host",
-            Refusal::ForeignOrigin => "foreign_origin",
+            Refusal::ForeignOrigin | Refusal::ForeignOrder => "foreign_origin",
         }
     }
 }
@@ -56,13 +59,18 @@ impl Guard {
             return if right { Ok(()) } else { Err(Refusal::WrongToken) };
         }
         let host = authority(single(headers, header::HOST).ok_or(Refusal::ForeignHost)?);
-        let host = host.filter(|host| self.is_own(host, reached)).ok_or(Refusal::ForeignHost)?;
-        if !headers.contains_key(header::ORIGIN) {
-            return Ok(());
-        }
-        let origin = single(headers, header::ORIGIN).and_then(origin_authority);
-        // A page of another port is another server's, on loopback too.
-        if origin.is_some_and(|origin| origin == host) { Ok(()) } else { Err(Refusal::ForeignOrigin) }
+        host.filter(|host| self.is_own(host, reached)).ok_or(Refusal::ForeignHost)?;
+        if is_own_page(headers) { Ok(()) } else { Err(Refusal::ForeignOrigin) }
+    }
+
+    /// The same for a request that changes something. A token does not excuse another server's page: it may be one that the
+    /// browser adds by itself.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check_order(&self, headers: &HeaderMap, reached: Option<IpAddr>) -> Result<(), Refusal> {
+        self.check(headers, reached)?;
+        if is_own_page(headers) { Ok(()) } else { Err(Refusal::ForeignOrder) }
     }
 
     /// The port is not compared: it changes on the way through a container's or a tunnel's mapping, and a page cannot
@@ -86,6 +94,18 @@ impl Guard {
             }
         }
     }
+}
+
+/// Whether the request comes from no page, or from one of the server that it is addressed to. Of a page without an address,
+/// a file or a sandbox, the browser says `null` (RFC 6454 §7.3).
+fn is_own_page(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let host = single(headers, header::HOST).and_then(authority);
+    let origin = single(headers, header::ORIGIN).and_then(origin_authority);
+    // A page of another port is another server's, on loopback too.
+    origin.is_some() && origin == host
 }
 
 /// The value of a header that came exactly once.
@@ -172,5 +192,31 @@ mod tests {
         check(&guard, &[("host", "localhost")], Err(Refusal::WrongToken));
         let empty = Guard { token: Some(Secret::new("")), ..guard };
         check(&empty, &[("authorization", "Bearer ")], Err(Refusal::WrongToken));
+    }
+
+    fn check_order(guard: &Guard, lines: &[(&'static str, &'static str)], expected: Result<(), Refusal>) {
+        let headers = lines
+            .iter()
+            .map(|&(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        assert_eq!(guard.check_order(&headers.collect(), None), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn an_order_comes_from_no_page_or_our_own() {
+        let guard = open("127.0.0.1:8080");
+        check_order(&guard, &[("host", "localhost:8080")], Ok(()));
+        check_order(&guard, &[("host", "localhost:8080"), ("origin", "http://localhost:8080")], Ok(()));
+        check_order(&guard, &[("host", "localhost:8080"), ("origin", "null")], Err(Refusal::ForeignOrigin));
+        check_order(&guard, &[("host", "evil.example")], Err(Refusal::ForeignHost));
+        let guard = Guard { token: Some(Secret::new("s3cret")), ..guard };
+        let token = ("authorization", "Bearer s3cret");
+        check_order(&guard, &[token], Ok(()));
+        check_order(&guard, &[token, ("host", "api.example"), ("origin", "https://api.example")], Ok(()));
+        for origin in ["null", "https://evil.example", "https://api.example:444", ""] {
+            let lines = [token, ("host", "api.example"), ("origin", origin)];
+            check_order(&guard, &lines, Err(Refusal::ForeignOrder));
+        }
+        check_order(&guard, &[token, ("origin", "https://api.example")], Err(Refusal::ForeignOrder));
+        check_order(&guard, &[("host", "localhost")], Err(Refusal::WrongToken));
     }
 }

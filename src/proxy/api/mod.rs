@@ -1,19 +1,21 @@
-//! The HTTP side of a proxy: health, stats, and what players read, on one port.
+//! The HTTP side of a proxy: health, stats, what operators ask of nodes and streams, and what players read, on one port.
 
 pub mod guard;
+mod nodes;
 pub mod server;
 mod stall;
 pub mod stats;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -21,7 +23,7 @@ use tokio::sync::watch;
 use crate::base::clock;
 use crate::base::names::Name;
 use crate::placement::tenancy::snapshot::TenantSnapshot;
-use crate::proxy::fleet::FleetSnapshot;
+use crate::proxy::fleet::{FleetHandle, FleetSnapshot};
 use crate::proxy::origin::{self, StreamDirectory, Waiters};
 use guard::{Guard, Refusal};
 use server::LocalAddress;
@@ -41,8 +43,8 @@ pub struct ApiState {
     pub listening: watch::Receiver<bool>,
     /// What publishers send.
     pub ingest: watch::Receiver<IngestStats>,
-    /// The nodes.
-    pub fleet: watch::Receiver<Arc<FleetSnapshot>>,
+    /// The nodes, and who carries out what operators want of them.
+    pub fleet: FleetHandle,
     /// The streams.
     pub streams: StreamDirectory,
     /// What each tenant's publishers send.
@@ -62,6 +64,12 @@ pub struct ApiError {
 pub fn router(state: ApiState) -> Router {
     let guarded = Router::new()
         .route("/api/v1/stats", get(stats))
+        .route("/api/v1/nodes", get(nodes::list))
+        .route("/api/v1/nodes/{id}", get(nodes::one))
+        .route("/api/v1/nodes/{id}/drain", post(nodes::drain).delete(nodes::undrain))
+        .route("/api/v1/nodes/{id}/prove", post(nodes::prove))
+        .route("/api/v1/streams", get(streams::list))
+        .route("/api/v1/streams/{tenant}/{name}", get(streams::one))
         .layer(middleware::from_fn_with_state(state.clone(), check));
     Router::new()
         .route("/healthz", get(healthz))
@@ -81,13 +89,16 @@ async fn check(
     next: Next,
 ) -> Response {
     let reached = reached.map(|Extension(LocalAddress(address))| address.ip());
-    match state.guard.check(request.headers(), reached) {
+    let (headers, reads) = (request.headers(), matches!(*request.method(), Method::GET | Method::HEAD));
+    let checked =
+        if reads { state.guard.check(headers, reached) } else { state.guard.check_order(headers, reached) };
+    match checked {
         Ok(()) => next.run(request).await,
         Err(refusal @ Refusal::WrongToken) => {
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
             (challenge, error(StatusCode::UNAUTHORIZED, refusal.code(), &refusal)).into_response()
         }
-        Err(refusal @ (Refusal::ForeignHost | Refusal::ForeignOrigin)) => {
+        Err(refusal @ (Refusal::ForeignHost | Refusal::ForeignOrigin | Refusal::ForeignOrder)) => {
             error(StatusCode::FORBIDDEN, refusal.code(), &refusal)
         }
     }
@@ -100,7 +111,7 @@ async fn healthz() -> &'static str {
 
 /// Publishers are welcome: all listeners are open, and there is a node to transcode on.
 async fn readyz(State(state): State<ApiState>) -> Response {
-    let (listening, alive) = (*state.listening.borrow(), state.fleet.borrow().fleet.alive);
+    let (listening, alive) = (*state.listening.borrow(), state.fleet.now().fleet.alive);
     match (listening, alive) {
         (false, _) => {
             error(StatusCode::SERVICE_UNAVAILABLE, "not_listening", &"not all listeners are open yet")
@@ -112,8 +123,7 @@ async fn readyz(State(state): State<ApiState>) -> Response {
 
 async fn stats(State(state): State<ApiState>) -> Response {
     let now = clock::now();
-    let fleet = state.fleet.borrow().clone();
-    let streams = state.streams.borrow().clone();
+    let fleet = state.fleet.now();
     let proxy = ProxyStats {
         id: state.proxy_id.as_ref().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -124,14 +134,10 @@ async fn stats(State(state): State<ApiState>) -> Response {
         proxy,
         fleet: fleet.fleet,
         nodes: fleet.nodes_at(now),
-        streams: streams
-            .values()
-            .filter(|stream| !stream.view.borrow().ended)
-            .map(|stream| stream.stats.borrow().at(now))
-            .collect(),
+        streams: streams::all(&state),
         tenants: tenants(&fleet, &state.tenants.borrow()),
     };
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    shown(&body)
 }
 
 fn tenants(fleet: &FleetSnapshot, sent: &BTreeMap<Name, TenantIngest>) -> Vec<TenantStats> {
@@ -140,6 +146,16 @@ fn tenants(fleet: &FleetSnapshot, sent: &BTreeMap<Name, TenantIngest>) -> Vec<Te
         fleet: tenant.clone(),
     };
     fleet.tenants.iter().map(stats).collect()
+}
+
+/// An answer that is true now and not later.
+fn shown(body: &impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// What stands in the path for a node, tenant or stream cannot be the name of one.
+fn bad_name(problem: &dyn std::fmt::Display) -> Response {
+    error(StatusCode::BAD_REQUEST, "bad_name", problem)
 }
 
 async fn not_found() -> Response {

@@ -12,6 +12,7 @@ use crate::base::secret::Secret;
 use crate::hls::View;
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot, Reserved};
 use crate::placement::place::NodeState;
+use crate::proxy::fleet::{FleetSnapshot, OrderError};
 use crate::proxy::origin::StreamHandle;
 use crate::wire::report::{Capacity, Load};
 
@@ -66,6 +67,7 @@ fn node() -> NodeSnapshot {
         reserved: Reserved::default(),
         leases: Vec::new(),
         leases_reported: 0,
+        drained: false,
     }
 }
 
@@ -108,7 +110,7 @@ fn state(token: Option<&str>, alive: usize) -> ApiState {
             ..IngestStats::default()
         })
         .1,
-        fleet: watch::channel(Arc::new(fleet)).1,
+        fleet: FleetHandle::fixed(fleet),
         streams: watch::channel(Arc::new(BTreeMap::from([(demo, handle)]))).1,
         tenants: watch::channel(Arc::new(BTreeMap::from([(
             name("live"),
@@ -146,7 +148,7 @@ async fn stats_have_the_contracts_fields() {
     assert_eq!(fields(&body), "fleet nodes proxy streams tenants");
     assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers rtmp uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
-    let node = "capacity encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
+    let node = "capacity drained encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
                 reserved state tags";
     assert_eq!(fields(&body["nodes"][0]), node);
     let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover \
@@ -169,7 +171,7 @@ async fn stats_have_the_contracts_fields() {
 #[test]
 fn ages_go_on_between_snapshots() {
     let passed = std::time::Duration::from_secs(3);
-    let fleet = state(None, 1).fleet.borrow().clone();
+    let fleet = state(None, 1).fleet.now();
     let taken_at = fleet.taken_at.expect("the fixture says when it was taken");
     assert_eq!(fleet.nodes_at(taken_at + passed)[0].heartbeat_age_ms, 3040);
     let stats = stream_stats("a");
@@ -211,4 +213,104 @@ async fn errors_are_json_with_a_code() {
         (status, &headers["access-control-allow-origin"]),
         (StatusCode::NOT_FOUND, &"*".parse().expect("a value"))
     );
+}
+
+/// A fleet in which only `n1` can be told anything.
+fn obedient() -> ApiState {
+    let shown = state(None, 1);
+    let fleet =
+        FleetHandle::answering((*shown.fleet.now()).clone(), |node, order| match (node.as_str(), order) {
+            ("n1", _) => Ok(()),
+            _ => Err(OrderError::UnknownNode(node.into())),
+        });
+    ApiState { fleet, ..shown }
+}
+
+/// Asks an obedient fleet; the status, and the code where there is one.
+async fn check(method: &str, path: &str, expected: (u16, Option<&str>)) {
+    let (status, headers, body) = ask(obedient(), (method, path), OWN).await;
+    assert_eq!((status.as_u16(), body["code"].as_str()), expected, "{method} {path}: {body}");
+    assert_eq!(headers["cache-control"], "no-store", "{method} {path}");
+}
+
+#[tokio::test]
+async fn a_node_can_be_drained_undrained_and_proved() {
+    for (method, order) in [("POST", "drain"), ("DELETE", "drain"), ("POST", "prove")] {
+        check(method, &format!("/api/v1/nodes/n1/{order}"), (204, None)).await;
+        check(method, &format!("/api/v1/nodes/n2/{order}"), (404, Some("no_such_node"))).await;
+        for wrong in ["-n", "n%2F1", "n%20", "%FF"] {
+            check(method, &format!("/api/v1/nodes/{wrong}/{order}"), (400, Some("bad_name"))).await;
+        }
+    }
+    let stopped = ask(state(None, 1), ("POST", "/api/v1/nodes/n1/drain"), OWN).await;
+    assert_eq!((stopped.0.as_u16(), &stopped.2["code"]), (503, &"stopping".into()));
+    let (status, headers, _) = ask(obedient(), ("GET", "/api/v1/nodes/n1/drain"), OWN).await;
+    assert_eq!(
+        (status, &headers["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"POST,DELETE".parse().expect("a value"))
+    );
+    assert_eq!(ask(obedient(), ("PUT", "/api/v1/nodes/n1"), OWN).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn orders_are_not_taken_from_other_pages() {
+    let line = ("POST", "/api/v1/nodes/n1/drain");
+    for origin in ["null", "http://evil.example"] {
+        let headers = [("host", "localhost:8080"), ("origin", origin)];
+        let (status, _, body) = ask(obedient(), line, &headers).await;
+        assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &"foreign_origin".into()), "{origin}");
+        let guarded = state(Some("s3cret"), 1);
+        let headers = [&headers[..], &[("authorization", "Bearer s3cret")]].concat();
+        let (status, _, body) = ask(guarded, line, &headers).await;
+        assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &"foreign_origin".into()), "{origin}");
+    }
+    let (status, ..) = ask(obedient(), line, &[("host", "evil.example")]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, ..) = ask(state(Some("s3cret"), 1), line, OWN).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn nodes_and_streams_are_shown_as_in_the_stats() {
+    let all = ask(state(None, 1), ("GET", "/api/v1/stats"), OWN).await.2;
+    let at = |path: &'static str| async move { ask(state(None, 1), ("GET", path), OWN).await.2 };
+    let without_age = |mut node: serde_json::Value| {
+        let age = node["heartbeat_age_ms"].take();
+        assert!(age.as_u64() >= Some(40), "{age}");
+        node
+    };
+    let (listed, one) = (at("/api/v1/nodes").await, at("/api/v1/nodes/n1").await);
+    assert_eq!(without_age(listed[0].clone()), without_age(all["nodes"][0].clone()));
+    assert_eq!(without_age(one), without_age(all["nodes"][0].clone()));
+    assert_eq!(at("/api/v1/streams").await, all["streams"]);
+    let one = at("/api/v1/streams/live/demo").await;
+    assert_eq!((&one["name"], &one["attempts"]), (&all["streams"][0]["name"], &2.into()));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_with_a_code() {
+    check("GET", "/api/v1/nodes/n2", (404, Some("no_such_node"))).await;
+    check("GET", "/api/v1/nodes/a%00b", (400, Some("bad_name"))).await;
+    check("GET", "/api/v1/streams/live/none", (404, Some("no_such_stream"))).await;
+    check("GET", "/api/v1/streams/other/demo", (404, Some("no_such_stream"))).await;
+    check("GET", "/api/v1/streams/live/.demo", (400, Some("bad_name"))).await;
+    check("GET", "/api/v1/streams/live/%FF", (400, Some("bad_name"))).await;
+    check("GET", "/api/v1/streams/live", (404, Some("not_found"))).await;
+    let ended = ApiState { streams: ended_streams(), ..obedient() };
+    let (status, _, body) = ask(ended.clone(), ("GET", "/api/v1/streams/live/demo"), OWN).await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &"no_such_stream".into()));
+    assert_eq!(ask(ended, ("GET", "/api/v1/streams"), OWN).await.2, serde_json::json!([]));
+}
+
+/// A stream that is still shown to players, and over.
+fn ended_streams() -> crate::proxy::origin::StreamDirectory {
+    let handle = StreamHandle {
+        view: watch::channel(Arc::new(View { ended: true, ..View::default() })).1,
+        stats: watch::channel(Arc::new(stream_stats("demo"))).1,
+    };
+    watch::channel(Arc::new(BTreeMap::from([(
+        StreamName { tenant: name("live"), name: name("demo") },
+        handle,
+    )])))
+    .1
 }

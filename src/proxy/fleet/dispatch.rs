@@ -11,12 +11,13 @@ use tracing::{debug, info, warn};
 use super::booking::{Booking, Ended, Refused};
 use super::lease::Lease;
 use super::secret::LeaseSecret;
-use super::{FleetSettings, FleetSnapshot, LeaseRequest, SocketSlot, refuse};
+use super::{FleetSettings, FleetSnapshot, LeaseRequest, Order, SocketSlot, refuse};
 use crate::base::clock;
 use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
+use crate::placement::fleet::drain::UnknownNode;
 use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError, Offer};
 use crate::placement::place::NodeState;
 use crate::placement::tenancy::{Tenancy, Wish};
@@ -46,6 +47,8 @@ pub(super) enum Input {
     Claim { secret: LeaseSecret, reply: oneshot::Sender<SocketSlot> },
     /// A lease's task is done.
     Released { lease: LeaseId },
+    /// An operator wants something of a node.
+    Order { node: Name, order: Order, reply: oneshot::Sender<Result<(), UnknownNode>> },
 }
 
 /// The task's state.
@@ -143,6 +146,11 @@ impl Dispatch {
             }
             Input::Claim { secret, reply } => self.handle_claim(secret, reply, now),
             Input::Released { lease } => self.handle_released(lease, now),
+            Input::Order { node, order, reply } => {
+                let done = self.handle_order(&node, order, now);
+                // Whoever asked may have gone meanwhile.
+                let _ = reply.send(done);
+            }
         }
     }
 
@@ -233,13 +241,17 @@ impl Dispatch {
         now: Instant,
     ) {
         self.nodes.insert(connection, queue);
+        let node = hello.name.clone();
         match self.fleet.handle_hello(connection, hello, now) {
             Ok(()) => {
                 let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
                 let proxy = self.settings.proxy_id.clone();
                 self.send(connection, ProxyMessage::Welcome { proxy, heartbeat_ms }, now);
             }
-            Err(error) => self.expel(connection, &error, now),
+            Err(error) => {
+                info!(%node, connection = connection.0, "node not taken in");
+                self.expel(connection, &error, now);
+            }
         }
     }
 
@@ -286,6 +298,19 @@ impl Dispatch {
         {
             // If the connection has gone meanwhile, the slot is dropped and the lease's task knows it by that.
             let _ = reply.send(slot);
+        }
+    }
+
+    /// What an operator wants. A node that cannot be told to prove itself is lost by that, as by any other message.
+    fn handle_order(&mut self, node: &Name, order: Order, now: Instant) -> Result<(), UnknownNode> {
+        match order {
+            Order::Drain => self.fleet.drain(node, now),
+            Order::Undrain => self.fleet.undrain(node, now),
+            Order::Prove => {
+                let connection = self.fleet.connection(node).ok_or_else(|| UnknownNode(node.clone()))?;
+                self.send(connection, ProxyMessage::Prove, now);
+                Ok(())
+            }
         }
     }
 
@@ -386,8 +411,12 @@ impl Dispatch {
             Input::Admit { answer, .. } => {
                 let _ = answer.send(Err(Refused::new(Reason::Shutdown, "the server is stopping")));
             }
-            // A newcomer's queue and a claim's reply are dropped, which closes both connections.
-            Input::Hello { .. } | Input::Heard { .. } | Input::Disconnected { .. } | Input::Claim { .. } => {}
+            // A newcomer's queue and a claim's reply are dropped, which closes both connections; an order is not answered.
+            Input::Hello { .. }
+            | Input::Heard { .. }
+            | Input::Disconnected { .. }
+            | Input::Claim { .. }
+            | Input::Order { .. } => {}
         }
     }
 }
@@ -396,7 +425,7 @@ impl Dispatch {
 fn report(node: &Name, state: NodeState, reason: Option<Reason>) {
     match (state, reason) {
         (NodeState::Alive, _) => info!(%node, "node alive"),
-        (NodeState::Draining, _) => info!(%node, "node leaving"),
+        (NodeState::Draining, _) => info!(%node, "node draining"),
         (NodeState::Suspect, _) => warn!(%node, "node suspect"),
         (NodeState::Lost, Some(reason @ Reason::NodeStopping)) => info!(%node, %reason, "node left"),
         (NodeState::Lost, reason) => {

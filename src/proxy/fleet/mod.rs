@@ -41,6 +41,7 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::socket::Socket;
 use crate::base::task::Tasks;
 use crate::placement::demand::Demand;
+use crate::placement::fleet::drain::UnknownNode;
 pub use crate::placement::fleet::snapshot::FleetSnapshot;
 use crate::placement::tenancy::TenantLimits;
 use crate::wire::message::{AttemptSpec, LeaseInput, LeaseOutput};
@@ -117,7 +118,29 @@ pub enum LeaseEvent {
     },
 }
 
-/// How streams reach the fleet. Cheap to clone.
+/// What an operator may want of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Give it no new lease, also when it comes back.
+    Drain,
+    /// Give it leases again.
+    Undrain,
+    /// Have it prove again what it can do. Its answer changes what the API shows of it, within a minute.
+    Prove,
+}
+
+/// Why an order is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// There is no node of that name; for [`Order::Prove`], none that is connected.
+    #[error(transparent)]
+    UnknownNode(#[from] UnknownNode),
+    /// The proxy is stopping.
+    #[error("the fleet has stopped")]
+    Stopped,
+}
+
+/// How streams and operators reach the fleet. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FleetHandle {
     inbox: mpsc::Sender<Input>,
@@ -153,6 +176,22 @@ impl FleetHandle {
             Ok(None) => Err(Refused::new(Reason::Shutdown, "the server is stopping")),
             Err(_) => Err(Refused::new(Reason::NoRoom, "the server has too much to do; try again later")),
         }
+    }
+
+    /// Has an order carried out.
+    ///
+    /// # Errors
+    /// When there is no such node, or no fleet any more.
+    pub async fn order(&self, node: Name, order: Order) -> Result<(), OrderError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Input::Order { node, order, reply }).await.map_err(|_| OrderError::Stopped)?;
+        Ok(answer.await.map_err(|_| OrderError::Stopped)??)
+    }
+
+    /// The fleet as it was published last.
+    #[must_use]
+    pub fn now(&self) -> Arc<FleetSnapshot> {
+        self.snapshot.borrow().clone()
     }
 
     /// The fleet as the API shows it; published on every change, and while there are nodes, at most every 250 ms.

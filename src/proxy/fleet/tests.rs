@@ -26,6 +26,32 @@ pub(in crate::proxy) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it happens within the test's patience")
 }
 
+impl FleetHandle {
+    /// Shows what never changes, of a fleet that has stopped.
+    pub(in crate::proxy) fn fixed(shown: FleetSnapshot) -> Self {
+        Self { inbox: mpsc::channel(1).0, snapshot: watch::channel(Arc::new(shown)).1 }
+    }
+
+    /// The same of one that answers orders.
+    pub(in crate::proxy) fn answering(
+        shown: FleetSnapshot,
+        answer: impl Fn(Name, Order) -> Result<(), OrderError> + Send + 'static,
+    ) -> Self {
+        let (inbox, mut inputs) = mpsc::channel(1);
+        Tasks::new().spawn(async move {
+            while let Some(Input::Order { node, order, reply }) = inputs.recv().await {
+                let answer = match answer(node, order) {
+                    Ok(()) => Ok(()),
+                    Err(OrderError::UnknownNode(unknown)) => Err(unknown),
+                    Err(OrderError::Stopped) => return,
+                };
+                reply.send(answer).expect("it is waited for");
+            }
+        });
+        Self { inbox, snapshot: watch::channel(Arc::new(shown)).1 }
+    }
+}
+
 /// A fleet on a port of its own.
 struct Proxy {
     fleet: FleetHandle,

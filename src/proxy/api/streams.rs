@@ -1,0 +1,50 @@
+//! `/api/v1/streams`: the streams that have not ended.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::stats::StreamStats;
+use super::{ApiState, bad_name, error, shown};
+use crate::base::clock;
+use crate::base::names::{NameError, StreamName};
+
+/// All of them by name, as in the stats.
+pub(super) async fn list(State(state): State<ApiState>) -> Response {
+    shown(&all(&state))
+}
+
+/// The streams of the stats.
+pub(super) fn all(state: &ApiState) -> Vec<StreamStats> {
+    let (now, streams) = (clock::now(), state.streams.borrow().clone());
+    let live = streams.values().filter(|stream| !stream.view.borrow().ended);
+    live.map(|stream| stream.stats.borrow().at(now)).collect()
+}
+
+/// One stream.
+pub(super) async fn one(
+    State(state): State<ApiState>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let name = match path {
+        Ok(Path((tenant, name))) => parse(&tenant, &name),
+        Err(rejection) => return bad_name(&rejection),
+    };
+    let name = match name {
+        Ok(name) => name,
+        Err(problem) => return bad_name(&problem),
+    };
+    let stream = state.streams.borrow().get(&name).cloned();
+    match stream.filter(|stream| !stream.view.borrow().ended) {
+        Some(stream) => shown(&stream.stats.borrow().at(clock::now())),
+        None => {
+            let problem = format!("there is no stream {name}");
+            error(StatusCode::NOT_FOUND, "no_such_stream", &problem)
+        }
+    }
+}
+
+fn parse(tenant: &str, name: &str) -> Result<StreamName, NameError> {
+    Ok(StreamName { tenant: tenant.parse()?, name: name.parse()? })
+}
