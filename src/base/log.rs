@@ -36,3 +36,6 @@ pub fn start() -> Log {
         .try_init();
     Log { _writer: writer }
 }
+
+#[cfg(test)]
+pub(crate) mod captured;

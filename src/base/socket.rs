@@ -172,3 +172,6 @@ macro_rules! write_through {
 
 write_through!(Socket, stream => stream.as_mut());
 write_through!(WriteHalf, shared => &mut *lock(shared));
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -251,6 +251,8 @@ mod tests {
         assert_eq!(dial(StatusCode::UNAUTHORIZED).refusal(), Some(Reason::WrongToken));
         assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).refusal(), None);
         assert_eq!(dial(StatusCode::SERVICE_UNAVAILABLE).reason(), Reason::ConnectionLost);
+        let wants_tls = ControlEnd::NotDialled(DialError::WantsTls(String::new()));
+        assert_eq!((wants_tls.refusal(), wants_tls.reason()), (Some(Reason::TlsFailed), Reason::TlsFailed));
         let taken = ControlEnd::Refused(Reason::NameTaken, String::new());
         assert_eq!(taken.refusal(), Some(Reason::NameTaken));
         assert_eq!(ControlEnd::Silent.refusal(), None);

@@ -18,6 +18,9 @@ use tokio_rustls::TlsConnector;
 use crate::base::socket::Socket;
 use crate::base::trust;
 
+/// Names of a foreign certificate that are repeated.
+const MAX_NAMES_SHOWN: usize = 5;
+
 /// Which proxy to believe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -90,8 +93,12 @@ fn explain(why: &CertificateError, host: &str) -> String {
             "was issued by none of those in fleet.tls_ca".to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            // Names are foreign text, and there may be thousands.
-            let named: Vec<String> = presented.iter().take(5).map(|name| name.escape_debug().to_string()).collect();
+            // Names are foreign text, and there may be thousands. The library writes `DnsName("a")`.
+            let bare = |name: &String| {
+                let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+                inner.trim_matches('"').escape_debug().to_string()
+            };
+            let named: Vec<String> = presented.iter().take(MAX_NAMES_SHOWN).map(bare).collect();
             let named = if named.is_empty() { "no name".to_owned() } else { named.join(", ") };
             format!("is not for {host} but for {named}")
         }

@@ -390,6 +390,12 @@ impl Fleet {
         self.members.get(node)?.connection()
     }
 
+    /// The node that has this control connection.
+    #[must_use]
+    pub fn node(&self, connection: ConnectionId) -> Option<&Name> {
+        self.connections.get(&connection)
+    }
+
     fn member(&mut self, connection: ConnectionId) -> Result<&mut Member, NodeError> {
         let name = self.connections.get(&connection).ok_or(NodeError::NoHello)?;
         self.members.get_mut(name).ok_or(NodeError::NoHello)

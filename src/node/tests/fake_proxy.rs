@@ -2,9 +2,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::PATIENCE;
+use crate::base::socket::Socket;
+use crate::base::socket::tests::Made;
 use crate::wire::codec::{self, Message};
 use crate::wire::message::{
     CONTROL_PATH, LEASE_PATH, LeaseSpec, NodeMessage, ProxyMessage, UPGRADE, VERSION_HEADER, WIRE_VERSION,
@@ -18,17 +21,37 @@ pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 pub(super) struct FakeProxy {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 }
 
 /// One upgraded connection of the node.
 pub(super) struct Peer {
-    stream: TcpStream,
+    stream: Socket,
     buffer: BytesMut,
 }
 
 impl FakeProxy {
     pub(super) async fn bind() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self::bind_to("127.0.0.1:0").await
+    }
+
+    /// On a port of the test's choice, where an earlier one may have been.
+    pub(super) async fn bind_to(address: &str) -> Self {
+        Self { listener: TcpListener::bind(address).await.unwrap(), tls: None }
+    }
+
+    /// Shows this certificate.
+    pub(super) async fn secured(made: &Made) -> Self {
+        Self { tls: Some(TlsAcceptor::from(made.server())), ..Self::bind().await }
+    }
+
+    /// Accepts a connection and shakes hands as far as it gets; the error is TLS's.
+    pub(super) async fn accept(&self) -> std::io::Result<Socket> {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        match &self.tls {
+            Some(tls) => Ok(Socket::Tls(Box::new(tls.accept(stream).await?.into()))),
+            None => Ok(Socket::Plain(stream)),
+        }
     }
 
     pub(super) fn address(&self) -> String {
@@ -37,13 +60,14 @@ impl FakeProxy {
 
     /// Accepts a connection and answers its request with `head` and `body`. The request, as text.
     pub(super) async fn answer(&self, head: &str, body: &str) -> (String, Peer) {
-        let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
-        let (mut stream, _) = accepted.expect("the node dials").unwrap();
+        let accepted = tokio::time::timeout(PATIENCE, self.accept()).await;
+        let mut stream = accepted.expect("the node dials").unwrap();
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             request.push(stream.read_u8().await.unwrap());
         }
         stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
         (String::from_utf8(request).unwrap(), Peer { stream, buffer: BytesMut::new() })
     }
 
@@ -86,7 +110,8 @@ impl Peer {
     /// Whether the node still takes messages.
     pub(super) async fn try_send(&mut self, message: &impl Message) -> bool {
         let frame = message.encode().unwrap();
-        self.stream.write_all_buf(&mut frame.head.chain(frame.body)).await.is_ok()
+        let sent = self.stream.write_all_buf(&mut frame.head.chain(frame.body)).await;
+        sent.is_ok() && self.stream.flush().await.is_ok()
     }
 
     /// The next message; `None` when the node has closed the connection.
@@ -114,11 +139,16 @@ impl Peer {
 
     /// Waits until the node has sent something that is not read.
     pub(super) async fn unread(&self) {
-        tokio::time::timeout(PATIENCE, self.stream.readable()).await.expect("the node sends").unwrap();
+        let stream = match &self.stream {
+            Socket::Plain(stream) => stream,
+            Socket::Tls(stream) => stream.get_ref().0,
+        };
+        tokio::time::timeout(PATIENCE, stream.readable()).await.expect("the node sends").unwrap();
     }
 
     /// Raw bytes on the wire, for what no message can say.
     pub(super) async fn send_raw(&mut self, bytes: Bytes) {
         self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 }

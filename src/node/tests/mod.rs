@@ -1,6 +1,7 @@
 //! A whole node against a proxy that does what the test tells it, with the FFmpeg at hand.
 
 mod fake_proxy;
+mod secured;
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,8 +51,13 @@ fn settings(proxy: &FakeProxy) -> NodeSettings {
 
 async fn node() -> Node {
     let proxy = FakeProxy::bind().await;
+    let settings = settings(&proxy);
+    node_of(proxy, settings).await
+}
+
+async fn node_of(proxy: FakeProxy, settings: NodeSettings) -> Node {
     let (tasks, stop) = (Tasks::new(), CancellationToken::new());
-    let running = tasks.spawn(run(settings(&proxy), tasks.clone(), stop.clone()));
+    let running = tasks.spawn(run(settings, tasks.clone(), stop.clone()));
     let (hello, control) = proxy.control().await;
     assert_eq!((hello.name.as_str(), hello.capacity.slots), ("n1", 1));
     assert_eq!(hello.capabilities.encoders, [EncoderOn::cpu("libx264")]);
@@ -326,6 +332,19 @@ async fn a_lease_outlives_the_control_connection() {
     assert_eq!(beat.leases.iter().map(|held| held.lease).collect::<Vec<_>>(), [LeaseId(7)]);
     peer.send(&LeaseInput::EndOfInput).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_starts_anew_is_found_again() {
+    let Node { proxy, control, .. } = node().await;
+    let address = proxy.address();
+    drop((proxy, control));
+    // Nobody is there for a while, which is what takes up the port.
+    let refused = tokio::net::TcpStream::connect(&address).await;
+    assert!(refused.is_err(), "the port is closed");
+    let proxy = FakeProxy::bind_to(&address).await;
+    let (hello, _control) = tokio::time::timeout(PATIENCE, proxy.control()).await.unwrap();
+    assert_eq!(hello.name.as_str(), "n1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

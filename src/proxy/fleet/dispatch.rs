@@ -137,7 +137,7 @@ impl Dispatch {
             Input::Hello { connection, hello, queue } => self.handle_hello(connection, *hello, queue, now),
             Input::Heard { connection, message } => {
                 if let Err(error) = self.hear(connection, message, now) {
-                    self.expel(connection, &error, now);
+                    self.expel(connection, None, &error, now);
                 }
             }
             Input::Disconnected { connection, reason } => {
@@ -248,10 +248,7 @@ impl Dispatch {
                 let proxy = self.settings.proxy_id.clone();
                 self.send(connection, ProxyMessage::Welcome { proxy, heartbeat_ms }, now);
             }
-            Err(error) => {
-                info!(%node, connection = connection.0, "node not taken in");
-                self.expel(connection, &error, now);
-            }
+            Err(error) => self.expel(connection, Some(&node), &error, now),
         }
     }
 
@@ -282,10 +279,12 @@ impl Dispatch {
         }
     }
 
-    /// Tells a node why it is not wanted, and closes its connection.
-    fn expel(&mut self, connection: ConnectionId, error: &NodeError, now: Instant) {
+    /// Tells a node why it is not wanted, and closes its connection. One that has joined is known by its connection; a newcomer
+    /// gives a name.
+    fn expel(&mut self, connection: ConnectionId, newcomer: Option<&Name>, error: &NodeError, now: Instant) {
         let (reason, detail) = (error.reason(), error.to_string());
-        info!(connection = connection.0, %reason, detail, "node refused");
+        let node = newcomer.or_else(|| self.fleet.node(connection)).map(tracing::field::display);
+        info!(node, connection = connection.0, %reason, detail, "node refused");
         self.send(connection, ProxyMessage::Refused { reason, detail }, now);
         self.nodes.remove(&connection);
         self.fleet.handle_disconnected(connection, reason, now);

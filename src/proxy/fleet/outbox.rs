@@ -124,6 +124,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use proptest::prelude::*;
+    use std::task::Context;
 
     fn frame(head: &[u8], body: &[u8]) -> Frame {
         let tail = (body.len() % 2 == 1).then_some(*b"tail");
@@ -173,5 +174,43 @@ mod tests {
             prop_assert_eq!(completed, frames.len());
             prop_assert!(outbox.is_empty() && outbox.bytes == 0 && outbox.written == 0);
         }
+    }
+
+    /// Takes all, and passes nothing on until it is told to.
+    struct HoldsBack {
+        ready: bool,
+    }
+
+    impl AsyncWrite for HoldsBack {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_holds_back_is_still_to_be_written() {
+        let (mut outbox, mut socket) = (Outbox::default(), HoldsBack { ready: false });
+        outbox.push(frame(b"head", b""));
+        assert_eq!(outbox.write_to(&mut socket).await.expect("it takes all"), 1);
+        assert!(!outbox.is_empty() && outbox.bytes() == 0);
+        {
+            let mut flushing = std::pin::pin!(outbox.write_to(&mut socket));
+            assert!(poll_fn(|context| Poll::Ready(flushing.as_mut().poll(context))).await.is_pending());
+        }
+        assert!(!outbox.is_empty(), "given up, it is no more done than before");
+        socket.ready = true;
+        assert_eq!(outbox.write_to(&mut socket).await.expect("it passes all on"), 0);
+        assert!(outbox.is_empty());
+        outbox.push(frame(b"head", b""));
+        assert_eq!(outbox.write_to(&mut socket).await.expect("it takes all"), 1);
+        assert!(outbox.is_empty(), "nothing was held back");
     }
 }

@@ -1,7 +1,9 @@
 //! The fleet link end to end, over loopback, against a node made of a raw socket.
 
 pub(in crate::proxy) mod fake_node;
+mod membership;
 pub(in crate::proxy) mod script;
+mod secured;
 
 use std::future::Future;
 
@@ -62,9 +64,13 @@ struct Proxy {
 
 impl Proxy {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut FleetSettings)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let settings = FleetSettings {
+        let mut settings = FleetSettings {
             token: Some(Secret::new(TOKEN)),
             heartbeat: Duration::from_millis(250),
             // Long: a loaded test machine must not make a suspect.
@@ -73,6 +79,7 @@ impl Proxy {
             tenants: std::collections::BTreeMap::new(),
             tls: None,
         };
+        change(&mut settings);
         let (tasks, stop) = (Tasks::new(), CancellationToken::new());
         Self { fleet: start(listener, settings, &tasks, stop.clone()), address, tasks, stop }
     }

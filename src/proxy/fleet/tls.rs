@@ -86,7 +86,8 @@ async fn turn_away(mut socket: TcpStream, status: &str, text: &str) {
 fn explain(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(rustls::Error::AlertReceived(alert)) = tls else { return format!("no TLS: {error}") };
-    let what = if *alert == AlertDescription::UnknownCA {
+    // Of an issuer that has the name of one that is trusted, and another key, the signature is wrong.
+    let what = if [AlertDescription::UnknownCA, AlertDescription::DecryptError].contains(alert) {
         "the node does not trust the certificate: its fleet.tls_ca must hold what issued it"
     } else if *alert == AlertDescription::CertificateExpired {
         "to the node the certificate is not valid now"

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{TOKEN, script, soon};
@@ -34,15 +34,25 @@ pub(in crate::proxy) async fn respond(proxy: SocketAddr, request: &str) -> Strin
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// What carries a node's bytes.
+pub(in crate::proxy) trait Carrier: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<C: AsyncRead + AsyncWrite + Send + Sync + Unpin> Carrier for C {}
+
 /// One upgraded connection.
 pub(in crate::proxy) struct Wire {
-    socket: TcpStream,
+    socket: Box<dyn Carrier>,
     received: BytesMut,
 }
 
 impl Wire {
     pub(in crate::proxy) async fn upgrade(proxy: SocketAddr, request: &str) -> Self {
-        let mut socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
+        let socket = TcpStream::connect(proxy).await.expect("the fleet port is open");
+        Self::upgrade_over(Box::new(socket), request).await
+    }
+
+    /// The same on a connection that is there.
+    pub(in crate::proxy) async fn upgrade_over(mut socket: Box<dyn Carrier>, request: &str) -> Self {
         socket.write_all(request.as_bytes()).await.expect("it reads requests");
         let mut received = BytesMut::new();
         let end = loop {
@@ -59,6 +69,7 @@ impl Wire {
     /// Writes raw bytes; the other side may have closed.
     pub(in crate::proxy) async fn write(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
+        let _ = self.socket.flush().await;
     }
 
     pub(in crate::proxy) async fn send(&mut self, message: &impl Message) {
@@ -89,7 +100,12 @@ pub(in crate::proxy) struct FakeNode {
 
 impl FakeNode {
     pub(in crate::proxy) async fn join(proxy: SocketAddr, name: &str) -> Self {
-        let mut wire = Wire::upgrade(proxy, &request_head(CONTROL_PATH, TOKEN, &[])).await;
+        let wire = Wire::upgrade(proxy, &request_head(CONTROL_PATH, TOKEN, &[])).await;
+        Self::join_over(proxy, wire, name).await
+    }
+
+    /// The same on a connection that is there.
+    pub(in crate::proxy) async fn join_over(proxy: SocketAddr, mut wire: Wire, name: &str) -> Self {
         wire.send(&NodeMessage::Hello(Box::new(script::hello(name)))).await;
         let answer = wire.receive().await;
         assert!(matches!(answer, Some(ProxyMessage::Welcome { heartbeat_ms: 250, .. })), "{answer:?}");
