@@ -45,7 +45,8 @@
 //! * *whose stream gets room when it is short*, and what a tenant may have: [`placement::tenancy`]
 //! * *what happens to the GOP log when a node dies*: [`stream::resume`] says where the next attempt begins;
 //!   [`stream::delivery`] starts it; the log itself does not notice
-//! * *how an encoder is run*: [`ffmpeg::args`], one row for each encoder; *where a codec is added*:
+//! * *how an encoder is run*: [`ffmpeg::args`]; *where one is added*: a row of [`ffmpeg::encoder`]; *whether it works on a
+//!   node*: [`ffmpeg::proof`] judges, `node::ability` has it proved; *where a codec is added*:
 //!   [`media::track`] names it, [`media::flv`] recognises it, [`media::video`] or [`media::audio`] reads its configuration,
 //!   [`ffmpeg::capability`] says which FFmpeg reads it, [`media::fmp4`] boxes it
 //! * *when a failing stream is held back*: [`stream::backoff`]
@@ -56,6 +57,11 @@
 //!
 //! # What experience changed in the design
 //!
+//! * An encoder proves itself by a whole attempt over 90 pictures with times of no frame rate and with scene cuts. One whose times
+//!   come out wrong with B-frames alone goes without them. `libopenh264` begins GOPs at scene cuts of its own, which no option
+//!   stops; they are accepted, because they depend on the source's pictures alone ([`ffmpeg::encoder`]).
+//! * An encoder that fails under an attempt for a reason that may be the stream's is proved before it is taken off
+//!   (`node::ability`): a publisher must not be able to take encoders off a fleet.
 //! * A *section* ([`stream::section`]) is a stretch of a take with one codec configuration. Sections are put out one after
 //!   the other, each by attempts of its own; so a late track or a new resolution is a new section.
 //! * A fragment of one picture does not join the next one: in a source of random access points only, pairs would depend on

@@ -53,7 +53,8 @@ const MEANINGS: &[(&str, Reason)] = &[
     ("Device creation failed", Reason::EncoderUnusable),
     ("Failed to end picture encode", Reason::EncoderUnusable),
     ("Failed to sync to picture completion", Reason::EncoderUnusable),
-    ("Error initializing an internal MFX session", Reason::EncoderUnusable),
+    // FFmpeg 5.1, "Error initializing an internal MFX session", and 9.0, "Error creating a MFX session".
+    ("MFX session", Reason::EncoderUnusable),
     ("Error during encoding: device failed", Reason::EncoderUnusable),
     ("rror while opening encoder", Reason::EncoderUnusable),
     ("No such filter", Reason::FfmpegUnusable),
@@ -78,6 +79,7 @@ const OWN_FAULTS: &[&str] = &[
     "Cannot load libcuda",
     "Cannot load libnvidia-encode",
     "Device creation failed",
+    "MFX session",
     "Failed to end picture encode",
     "Failed to sync to picture completion",
     "Error during encoding: device failed",
@@ -245,7 +247,7 @@ mod tests {
         );
     }
 
-    /// Real last words of an NVENC whose sessions are all in use, with FFmpeg 5.1 and a consumer's GPU.
+    /// An NVENC whose sessions are all in use, as `libavcodec/nvenc.c` and FFmpeg 5.1 say it.
     const NO_SESSION: &str = "[h264_nvenc @ 0x5581] [error] OpenEncodeSessionEx failed: out of memory (10): (no details)\n\
         [h264_nvenc @ 0x5581] [error] No capable devices found\n\
         [error] Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0 - maybe incorrect parameters";
@@ -266,6 +268,8 @@ mod tests {
         let check = |detail: &str, expected| assert_eq!(encoder_fault(detail), expected, "{detail}");
         check("exit code 1; Cannot load libcuda.so.1", EncoderFault::Own);
         check("exit code 8; Unknown encoder 'libx264'", EncoderFault::Own);
+        check("exit code 1; Error creating a MFX session: -9.", EncoderFault::Own);
+        check("exit code 1; Device creation failed: -22.", EncoderFault::Own);
         check("exit code 1; Width 8192 exceeds 4096; No capable devices found", EncoderFault::Perhaps);
         check("exit code 1; Error while opening encoder for output stream #0:0", EncoderFault::Perhaps);
     }
@@ -281,6 +285,9 @@ mod tests {
         };
         check(NO_SESSION, &[Encoder::H264Nvenc]);
         check("[fatal] Unknown encoder 'libx264'", &[Encoder::Libx264]);
+        // FFmpeg 9.0 names the output before the encoder.
+        let new = "[vost#0:0/h264_qsv @ 0x564b] [enc:h264_qsv @ 0x564c] [error] Error while opening encoder - maybe";
+        check(new, &[Encoder::H264Qsv]);
         check(
             "[libx264 @ 0x5] [warning] a word\n[error] Device creation failed: -22.",
             &[Encoder::Libx264, Encoder::H264Nvenc, Encoder::H264Qsv],

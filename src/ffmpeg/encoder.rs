@@ -229,7 +229,7 @@ fn looks_ahead_far(preset: &str) -> bool {
 impl Usable {
     /// Arguments that open its device, before any input. One that FFmpeg finds by itself needs none.
     pub(super) fn device_arguments(&self) -> Vec<String> {
-        let words = match (self.encoder.class(), &self.device) {
+        match (self.encoder.class(), &self.device) {
             (Class::Vaapi, Device::RenderNode(node)) => {
                 vec![
                     "-init_hw_device".to_owned(),
@@ -242,8 +242,7 @@ impl Usable {
                 vec!["-init_hw_device".to_owned(), format!("qsv=qs:hw,child_device={node}")]
             }
             (Class::Software | Class::Nvenc | Class::Vaapi | Class::Qsv, _) => Vec::new(),
-        };
-        words
+        }
     }
 
     /// Arguments that bind the encoder to its device.

@@ -302,6 +302,8 @@ impl Prover {
     /// Finds out what there is to be proved.
     fn look_around(&mut self) {
         let gpus = self.means.gpus.borrow_and_update().clone();
+        let hidden = std::env::var(process::VISIBLE_GPUS).ok();
+        let gpus = devices::visible(&gpus, hidden.as_deref());
         let candidates = devices::candidates(&self.said.encoders, &gpus, &devices::render_nodes());
         self.roster.set_candidates(candidates, clock::now());
     }

@@ -24,6 +24,8 @@ use crate::ffmpeg::ladder::Output;
 #[cfg(test)]
 mod tests;
 
+/// The variable by which CUDA hides GPUs.
+pub(super) const VISIBLE_GPUS: &str = "CUDA_VISIBLE_DEVICES";
 /// How long FFmpeg has to end after SIGTERM before it is killed.
 const TERMINATION_GRACE: Duration = Duration::from_secs(1);
 
@@ -140,8 +142,16 @@ fn command(ffmpeg: &Path, arguments: &[String]) -> std::process::Command {
     command.args(arguments).env_remove("FFREPORT").env_remove("AV_LOG_FORCE_COLOR").process_group(0);
     // CUDA would count GPUs by their speed, NVML counts them by their place on the bus, and an index must mean one GPU.
     command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+    if std::env::var(VISIBLE_GPUS).is_ok_and(|variable| cuda_indices(&variable).is_some()) {
+        command.env_remove(VISIBLE_GPUS);
+    }
     die_with_us(&mut command);
     command
+}
+
+/// The GPUs that [`VISIBLE_GPUS`] names, if it does so by indices.
+pub(super) fn cuda_indices(variable: &str) -> Option<Vec<u32>> {
+    variable.split(',').map(|index| index.trim().parse().ok()).collect()
 }
 
 /// Has the kernel kill the child when we die, SIGKILL included (`PR_SET_PDEATHSIG`, prctl(2)).

@@ -227,6 +227,32 @@ fn an_impossible_rendition_is_refused() {
         "{ name = 'a', height = 360, video_bitrate = '1M', preset = '-y' }",
         "profiles.a.renditions[0].preset = '-y': must be one of ultrafast, superfast, veryfast, faster, fast, medium, slow, slower and veryslow",
     );
+    check_renditions(
+        "{ name = 'a', height = 360, video_bitrate = '1M', video_codec = 'copy', fps = 25 }",
+        r#"profiles.a.renditions[0].fps = 25: does nothing beside video_codec = "copy": remove it"#,
+    );
+    for wrong in ["0", "241", "12.5", "-30", "'30/0'", "true", "'fast'"] {
+        check_renditions(
+            &format!("{{ name = 'a', height = 360, video_bitrate = '1M', fps = {wrong} }}"),
+            &format!(
+                "profiles.a.renditions[0].fps = {wrong}: must be a whole number from 1 to 240, an NTSC rate such as 29.97, or such a fraction: \"30000/1001\""
+            ),
+        );
+    }
+    let one = "{ name = 'a', height = 360, video_bitrate = '1M' }";
+    check_renditions(
+        &format!("{one}, {one}"),
+        "profiles.a.renditions[1].name = 'a': must be another name: a rendition of this profile has it already",
+    );
+    let many: Vec<_> = (0..17).map(|n| one.replace("'a'", &format!("'a{n}'"))).collect();
+    assert!(
+        said(&format!("profiles.a.renditions = [{}]", many.join(",")))
+            .ends_with("…: must be from 1 to 16 renditions")
+    );
+}
+
+#[test]
+fn an_encoder_a_preset_or_a_number_of_threads_that_there_is_not_is_refused() {
     for preset in ["'p4'", "'placebo'", "4"] {
         check_renditions(
             &format!(
@@ -259,28 +285,6 @@ fn an_impossible_rendition_is_refused() {
     assert!(
         said(&format!("[profiles.a]\nrequire_tags = [{tags}]")).ends_with(": must be at most 32 tags"),
         "ten thousand tags would be looked for on every node"
-    );
-    check_renditions(
-        "{ name = 'a', height = 360, video_bitrate = '1M', video_codec = 'copy', fps = 25 }",
-        r#"profiles.a.renditions[0].fps = 25: does nothing beside video_codec = "copy": remove it"#,
-    );
-    for wrong in ["0", "241", "12.5", "-30", "'30/0'", "true", "'fast'"] {
-        check_renditions(
-            &format!("{{ name = 'a', height = 360, video_bitrate = '1M', fps = {wrong} }}"),
-            &format!(
-                "profiles.a.renditions[0].fps = {wrong}: must be a whole number from 1 to 240, an NTSC rate such as 29.97, or such a fraction: \"30000/1001\""
-            ),
-        );
-    }
-    let one = "{ name = 'a', height = 360, video_bitrate = '1M' }";
-    check_renditions(
-        &format!("{one}, {one}"),
-        "profiles.a.renditions[1].name = 'a': must be another name: a rendition of this profile has it already",
-    );
-    let many: Vec<_> = (0..17).map(|n| one.replace("'a'", &format!("'a{n}'"))).collect();
-    assert!(
-        said(&format!("profiles.a.renditions = [{}]", many.join(",")))
-            .ends_with("…: must be from 1 to 16 renditions")
     );
 }
 

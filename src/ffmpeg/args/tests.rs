@@ -194,12 +194,11 @@ fn row(encoder: Encoder, device: Device, latency: Latency) -> String {
     let written = written_with(&attempt, Equipment { encoders: vec![Some(usable)], cores: 2 }).unwrap();
     let alike = ["-nostdin", "-hide", "-nostats", "-loglevel", "-progress", "-stats", "-copyts", "-analyze"];
     let more =
-        ["-fps", "-probesize", "-protocol", "-max", "-f ", "-i", "-map", "-enc_time", "-force_key", "-g "];
+        ["-fps", "-probesize", "-protocol", "-max", "-f ", "-i ", "-map", "-enc_time", "-force_key", "-g "];
     let rest = ["-b:v", "-bufsize", "-video_track", "-avoid", "-flush", "-movflags"];
-    let lines = written.lines().filter(|line| {
-        let shared = alike.iter().chain(&more).chain(&rest).any(|start| line.starts_with(start));
-        line.starts_with("-init") || !shared
-    });
+    let lines = written
+        .lines()
+        .filter(|line| !alike.iter().chain(&more).chain(&rest).any(|start| line.starts_with(start)));
     lines.collect::<Vec<_>>().join("\n")
 }
 

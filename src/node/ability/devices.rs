@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::roster::Candidate;
 use crate::ffmpeg::encoder::{Class, Device, Encoder};
+use crate::node::process;
 use crate::wire::report::{EncoderOn, Gpu};
 
 /// Render nodes that are tried at most.
@@ -37,6 +38,15 @@ pub(super) fn candidates(
         (EncoderOn { encoder: encoder.name().to_owned(), gpu }, Candidate { encoder, devices })
     })
     .collect()
+}
+
+/// The GPUs that CUDA may use, of those that there are. `CUDA_VISIBLE_DEVICES` hides the others and counts the rest anew;
+/// FFmpeg is started without it where it holds indices, so that an index means one GPU everywhere. Where it holds other names
+/// of GPUs, FFmpeg must find its GPU by itself.
+pub(super) fn visible(gpus: &[Gpu], variable: Option<&str>) -> Vec<Gpu> {
+    let Some(variable) = variable else { return gpus.to_vec() };
+    let indices = process::cuda_indices(variable).unwrap_or_default();
+    gpus.iter().filter(|gpu| indices.contains(&gpu.index)).cloned().collect()
 }
 
 /// The render nodes of this machine, such as `/dev/dri/renderD128`.
@@ -87,5 +97,18 @@ mod tests {
                 cpu,
             ],
         );
+    }
+
+    #[test]
+    fn hidden_gpus_are_no_candidates() {
+        let check = |variable: Option<&str>, expected: &[u32]| {
+            let found = visible(&[gpu(0), gpu(1), gpu(2)], variable);
+            assert_eq!(found.iter().map(|gpu| gpu.index).collect::<Vec<_>>(), expected, "{variable:?}");
+        };
+        check(None, &[0, 1, 2]);
+        check(Some("2,0"), &[0, 2]);
+        check(Some(" 1 "), &[1]);
+        check(Some("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"), &[]);
+        check(Some(""), &[]);
     }
 }

@@ -4,7 +4,7 @@
 //! * What worked and fails under an attempt for a reason of its own is taken off at once, and proved again after
 //!   [`FIRST_WAIT`], then twice as long, up to [`LONGEST_WAIT`]. A GPU without a free session is asked every [`FIRST_WAIT`]:
 //!   sessions end.
-//! * A failure that may as well be the stream's (an encoder refuses some sizes) has it proved at once, and only a failed proof takes it
+//! * A failure that may as well be the stream's (an encoder refuses some sizes) has it proved, at most every [`FIRST_WAIT`], and only a failed proof takes it
 //!   off: a publisher must not be able to take encoders off a fleet.
 
 use std::collections::BTreeMap;
@@ -46,8 +46,10 @@ struct Entry {
     proving: bool,
     /// How long the next wait is.
     wait: Duration,
-    /// When it was last found to work, or to have begun to.
+    /// Since when it has worked, or had when it was taken off.
     proved: Option<Instant>,
+    /// When the last proof ended.
+    tried: Option<Instant>,
 }
 
 impl Entry {
@@ -60,6 +62,7 @@ impl Entry {
             proving: false,
             wait: LONGEST_WAIT,
             proved: None,
+            tried: None,
         }
     }
 
@@ -110,7 +113,7 @@ impl Roster {
     /// How a proof ended. One of what is gone since then counts for nothing.
     pub(super) fn handle_proof(&mut self, on: &EncoderOn, result: Result<Usable, String>, now: Instant) {
         let Some(entry) = self.entries.get_mut(on) else { return };
-        entry.proving = false;
+        (entry.proving, entry.tried) = (false, Some(now));
         match result {
             Ok(usable) => {
                 if entry.usable.is_none() {
@@ -145,7 +148,11 @@ impl Roster {
                 tracing::warn!(encoder = on.encoder, gpu = on.gpu, detail, "an encoder is taken off");
                 entry.take_off(detail.clone(), now);
             }
-            EncoderFault::Perhaps => entry.due = entry.due.or(Some(now)),
+            EncoderFault::Perhaps => {
+                // Many streams that an encoder refuses must not make a node do nothing but proofs.
+                let soonest = entry.tried.map_or(now, |tried| now.max(tried + FIRST_WAIT));
+                entry.due = entry.due.or(Some(soonest));
+            }
         }
     }
 
@@ -158,5 +165,103 @@ impl Roster {
     pub(super) fn unusable(&self) -> impl Iterator<Item = UnusableEncoder> {
         let unusable = self.entries.iter().filter(|(_, entry)| entry.usable.is_none());
         unusable.map(|(on, entry)| UnusableEncoder { on: on.clone(), detail: entry.detail.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One software encoder that works, and when that was found out.
+    fn working() -> (Roster, EncoderOn, Instant) {
+        let (mut roster, now) = (Roster::default(), crate::base::clock::now());
+        let candidate = Candidate { encoder: Encoder::Libx264, devices: vec![Device::Cpu] };
+        let on = EncoderOn::cpu("libx264");
+        roster.set_candidates(BTreeMap::from([(on.clone(), candidate.clone())]), now);
+        assert_eq!(roster.next_due(now), Some((on.clone(), candidate)));
+        assert_eq!(roster.next_due(now), None, "it is under way");
+        roster.handle_proof(&on, Ok(Usable::software(Encoder::Libx264)), now);
+        assert_eq!((roster.usable().count(), roster.next_deadline()), (1, None));
+        (roster, on, now)
+    }
+
+    fn own(on: &EncoderOn, detail: &str) -> Failure {
+        Failure { on: on.clone(), detail: detail.to_owned(), fault: EncoderFault::Own }
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound() {
+        let (mut roster, on, mut now) = working();
+        roster.handle_failure(&own(&on, "gone"), now);
+        assert_eq!((roster.usable().count(), roster.unusable().count()), (0, 1));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let due = roster.next_deadline().expect("it is tried again");
+            waits.push(due.duration_since(now).as_secs());
+            now = due;
+            assert!(roster.next_due(now).is_some());
+            roster.handle_proof(&on, Err("gone".to_owned()), now);
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn what_proves_itself_and_fails_again_at_once_waits_longer_each_time() {
+        let (mut roster, on, mut now) = working();
+        let mut fail = |roster: &mut Roster, after: Duration| {
+            now += after;
+            roster.handle_failure(&own(&on, "gone"), now);
+            let due = roster.next_deadline().expect("it is tried again");
+            let wait = due.duration_since(now).as_secs();
+            now = due;
+            assert!(roster.next_due(now).is_some());
+            roster.handle_proof(&on, Ok(Usable::software(Encoder::Libx264)), now);
+            wait
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!([(); 4].map(|()| fail(&mut roster, second)), [5, 10, 20, 40]);
+        assert_eq!(fail(&mut roster, LONGEST_WAIT + second), 5, "it had held out");
+    }
+
+    #[test]
+    fn a_gpu_without_a_session_is_asked_often() {
+        let (mut roster, on, now) = working();
+        roster.handle_failure(&own(&on, "OpenEncodeSessionEx failed: out of memory (10)"), now);
+        for attempt in 1..5 {
+            let now = now + FIRST_WAIT * attempt;
+            assert_eq!(roster.next_deadline(), Some(now));
+            assert!(roster.next_due(now).is_some());
+            roster.handle_proof(&on, Err("OpenEncodeSessionEx failed: out of memory (10)".to_owned()), now);
+        }
+    }
+
+    #[test]
+    fn a_doubt_has_it_proved_and_takes_nothing_off() {
+        let (mut roster, on, now) = working();
+        let doubt = Failure { fault: EncoderFault::Perhaps, ..own(&on, "odd") };
+        for _ in 0..10 {
+            roster.handle_failure(&doubt, now);
+        }
+        let soonest = now + FIRST_WAIT;
+        assert_eq!((roster.usable().count(), roster.next_deadline()), (1, Some(soonest)));
+        assert!(roster.next_due(soonest).is_some());
+        roster.handle_failure(&doubt, soonest);
+        roster.handle_proof(&on, Err("broken indeed".to_owned()), soonest);
+        assert_eq!(roster.unusable().map(|unusable| unusable.detail).collect::<Vec<_>>(), ["broken indeed"]);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_what_stays_keeps_its_standing() {
+        let (mut roster, on, now) = working();
+        let candidate =
+            |index| Candidate { encoder: Encoder::H264Nvenc, devices: vec![Device::Nvidia(Some(index))] };
+        let nvenc = EncoderOn { encoder: "h264_nvenc".to_owned(), gpu: Some(1) };
+        let x264 = Candidate { encoder: Encoder::Libx264, devices: vec![Device::Cpu] };
+        roster.set_candidates(BTreeMap::from([(on.clone(), x264), (nvenc.clone(), candidate(1))]), now);
+        assert_eq!(roster.next_due(now), Some((nvenc.clone(), candidate(1))), "x264 is proved");
+        roster.set_candidates(BTreeMap::new(), now);
+        roster.handle_proof(&nvenc, Err("late".to_owned()), now);
+        roster.handle_failure(&own(&on, "late"), now);
+        assert_eq!((roster.usable().count(), roster.unusable().count()), (0, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! A whole node against a proxy that does what the test tells it, with the FFmpeg at hand.
 
+mod encoders;
 mod fake_proxy;
 mod secured;
 
@@ -50,8 +51,12 @@ fn settings(proxy: &FakeProxy) -> NodeSettings {
 }
 
 async fn node() -> Node {
+    node_with("ffmpeg".as_ref()).await
+}
+
+async fn node_with(ffmpeg: &Path) -> Node {
     let proxy = FakeProxy::bind().await;
-    let settings = settings(&proxy);
+    let settings = NodeSettings { ffmpeg: ffmpeg.to_owned(), ..settings(&proxy) };
     node_of(proxy, settings).await
 }
 
@@ -307,12 +312,19 @@ async fn a_proxy_that_breaks_the_protocol_loses_the_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_node_cannot_run_is_refused() {
     let mut node = node().await;
-    let mut spec = lease(1, 134);
-    let VideoOutput::H264 { encoders, .. } = &mut spec.attempt.ladder.renditions[1].video else { panic!() };
-    *encoders = vec!["h264_nvenc".to_owned()];
-    let mut nothing = lease(2, 134);
+    let mut unproved = lease(1, 134);
+    unproved.encoders[1] = Some(EncoderOn { encoder: "h264_nvenc".to_owned(), gpu: Some(0) });
+    // Nobody chose, and nothing that would do works here.
+    let mut unchosen = lease(2, 134);
+    unchosen.encoders.clear();
+    let VideoOutput::H264 { encoders, .. } = &mut unchosen.attempt.ladder.renditions[1].video else {
+        panic!()
+    };
+    *encoders = vec!["libopenh264".to_owned()];
+    let mut nothing = lease(3, 134);
     (nothing.attempt.has_audio, nothing.attempt.has_video) = (false, false);
-    for (spec, reason) in [(spec, Reason::EncoderUnusable), (nothing, Reason::Unsupported)] {
+    let unusable = Reason::EncoderUnusable;
+    for (spec, reason) in [(unproved, unusable), (unchosen, unusable), (nothing, Reason::Unsupported)] {
         let lease = spec.lease;
         node.control.send(&ProxyMessage::Lease(Box::new(spec))).await;
         assert_eq!(
