@@ -65,6 +65,8 @@ async fn node_of(proxy: FakeProxy, settings: NodeSettings) -> Node {
     let running = tasks.spawn(run(settings, tasks.clone(), stop.clone()));
     let (hello, control) = proxy.control().await;
     assert_eq!((hello.name.as_str(), hello.capacity.slots), ("n1", 1));
+    assert!(hello.capacity.cores >= 1 && hello.capacity.memory > 1 << 20, "{:?}", hello.capacity);
+    assert!(!hello.class.is_empty());
     assert_eq!(hello.capabilities.encoders, [EncoderOn::cpu("libx264")]);
     assert!(hello.capabilities.reads.contains(&Carriage::H264), "{:?}", hello.capabilities.reads);
     Node { proxy, control, stop, running }
@@ -131,7 +133,7 @@ fn processes(height: u32) -> Vec<Pid> {
     marked.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw).collect()
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(in crate::node) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -357,6 +359,40 @@ async fn a_proxy_that_starts_anew_is_found_again() {
     let proxy = FakeProxy::bind_to(&address).await;
     let (hello, _control) = tokio::time::timeout(PATIENCE, proxy.control()).await.unwrap();
     assert_eq!(hello.name.as_str(), "n1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_tell_what_each_lease_uses_and_how_far_behind_it_is() {
+    let mut node = node().await;
+    let mut peer = running(&mut node, 144).await;
+    let told = async {
+        loop {
+            let Some(NodeMessage::Heartbeat(beat)) = node.control.next().await else {
+                panic!("no heartbeat")
+            };
+            assert!(beat.load.gpus.is_empty());
+            match beat.leases.as_slice() {
+                // All six seconds were given at once, and the encoder keeps the last pictures until its input ends.
+                &[held] if held.cpu.is_some() && held.lag_ms.is_some_and(|lag| lag < 6000) => return held,
+                leases => assert!(leases.len() <= 1, "{leases:?}"),
+            }
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert!(held.lease == LeaseId(7) && held.memory > 1 << 20, "{held:?}");
+    peer.send(&LeaseInput::EndOfInput).await;
+    assert_eq!(outputs(&mut peer).await.1.reason, Reason::Completed);
+    let ended = async {
+        loop {
+            let Some(NodeMessage::Heartbeat(beat)) = node.control.next().await else {
+                panic!("no heartbeat")
+            };
+            if beat.leases.is_empty() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
