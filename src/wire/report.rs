@@ -108,7 +108,7 @@ pub struct Heartbeat {
 /// Measured load of a node. What cannot be measured there is zero, or not listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Share of all cores in use, 0 to 1; in a container of the cores that its quota allows.
+    /// Share of all cores in use, 0 to 1, over about two seconds; in a container of the cores that its quota allows.
     pub cpu: f64,
     /// Memory in use, in bytes.
     pub memory: u64,
@@ -120,7 +120,8 @@ pub struct Load {
     pub disk_busy: f64,
     /// How long a request to it took, in milliseconds, on average.
     pub disk_latency_ms: f64,
-    /// Received on all interfaces but loopback, in bits per second.
+    /// Received on all interfaces but loopback, in bits per second. What goes through a virtual one on its way to a real one
+    /// counts once.
     pub net_rx_bps: u64,
     /// Sent on them.
     pub net_tx_bps: u64,
@@ -158,12 +159,14 @@ pub struct GpuLoad {
 pub struct LeaseLoad {
     /// Which lease.
     pub lease: LeaseId,
-    /// Cores that it used since the last measurement; `None` before there are two.
+    /// Cores that it used, over about two seconds; `None` before there are two measurements.
     pub cpu: Option<f64>,
     /// Its memory in bytes.
     pub memory: u64,
-    /// Seconds of media that it makes in a second, as FFmpeg says; `None` before it says so.
+    /// Seconds of media that it makes in a second, over three seconds, as FFmpeg says; `None` before it says so, and while the
+    /// source gives less than it could make.
     pub speed: Option<f64>,
-    /// How far its output is behind what it was given, in milliseconds; `None` before the first output.
+    /// How far its output is behind what it was given, and behind what waits because it takes no more, in milliseconds; `None`
+    /// before the first output.
     pub lag_ms: Option<u64>,
 }

@@ -30,7 +30,6 @@ struct Counters {
     writes: u64,
     written_sectors: u64,
     write_ms: u64,
-    in_flight: u64,
     busy_ms: u64,
 }
 
@@ -125,12 +124,12 @@ impl Counters {
             return None;
         }
         let numbers: Vec<u64> = fields.skip(1).map_while(|field| field.parse().ok()).take(10).collect();
-        let &[reads, _, read_sectors, read_ms, writes, _, written_sectors, write_ms, in_flight, busy_ms] =
+        let &[reads, _, read_sectors, read_ms, writes, _, written_sectors, write_ms, _, busy_ms] =
             numbers.as_slice()
         else {
             return None;
         };
-        Some(Self { reads, read_sectors, read_ms, writes, written_sectors, write_ms, in_flight, busy_ms })
+        Some(Self { reads, read_sectors, read_ms, writes, written_sectors, write_ms, busy_ms })
     }
 }
 
@@ -139,7 +138,7 @@ fn device_of(folder: &Path, mountinfo: &str) -> Option<Device> {
     let device = std::fs::metadata(folder).ok()?.st_dev();
     match (major(device), minor(device)) {
         // A file system of several devices (btrfs), or of none, has no number of its own: its mount names the device.
-        (0, _) => device_named(&source_of(folder, mountinfo)?),
+        (0, _) => device_named(source_of(folder, mountinfo)?),
         (major, minor) => Some(Device { major, minor }),
     }
 }
@@ -188,7 +187,6 @@ mod tests {
             writes: 10,
             written_sectors: 1600,
             write_ms: 70,
-            in_flight: 3,
             busy_ms: 90,
         };
         assert_eq!(counters(""), Some(expected));

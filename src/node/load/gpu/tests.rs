@@ -1,7 +1,9 @@
 //! The real wrapper against a library of the test's own, `stub.c`, whose GPUs are what a file says.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -146,6 +148,57 @@ async fn the_set_of_gpus_is_told_when_it_changes_and_only_then() {
     stub.set(TWO);
     assert_eq!(measured(&mut gpus, 2).await[0].sessions, 3);
     assert!(set.has_changed().unwrap());
+}
+
+/// What is logged at INFO and above by this thread, one line an event, while `guard` lives.
+fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    (lines.0, tracing::subscriber::set_default(subscriber.finish()))
+}
+
+#[tokio::test]
+async fn a_gpu_is_told_once_when_it_goes_and_once_when_it_is_back() {
+    let (lines, _guard) = log();
+    let stub = Stub::new(TWO);
+    let mut gpus = Gpus::find(stub.library()).await;
+    stub.set(&format!("{TWO}1.lost 1\n"));
+    measured(&mut gpus, 1).await;
+    for _ in 0..20 {
+        measured(&mut gpus, 1).await;
+    }
+    stub.set(TWO);
+    measured(&mut gpus, 2).await;
+    // No library, no driver and no GPU are no news.
+    for library in
+        ["/nonexistent".into(), Stub::new("driver 0\n").library(), Stub::new("count 0\n").library()]
+    {
+        assert_eq!(Driver::new(library).devices(clock::now()), []);
+    }
+    let told = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = told.lines().map(str::trim).collect();
+    let expected = [
+        "INFO a GPU was found index=0 name=\"Stub GPU A\"",
+        "INFO a GPU was found index=1 name=\"Stub GPU B\"",
+        "WARN a GPU does not answer any more index=1 name=\"Stub GPU B\"",
+        "INFO a GPU answers again index=1 name=\"Stub GPU B\"",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]
