@@ -120,3 +120,6 @@ impl CostModel {
         level.get(key).map(Averages::known).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,6 @@ fn amounts(cpu: f64, memory: f64, gpus: &[(u32, GpuResources)]) -> Ratios<f64> {
     let sum = gpus.iter().fold(GpuResources::default(), |sum, (_, gpu)| sum + *gpu);
     Ratios { cpu, memory, encoder: sum.encoder, decoder: sum.decoder, gpu_memory: sum.memory }
 }
+
+#[cfg(test)]
+mod tests;

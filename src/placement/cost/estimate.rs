@@ -182,3 +182,6 @@ fn rate(fps: f64) -> f64 {
 fn bits_per_second(bitrate: u64) -> f64 {
     bitrate as f64
 }
+
+#[cfg(test)]
+mod tests;

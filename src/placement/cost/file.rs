@@ -119,3 +119,6 @@ fn read(list: &'static str, most: usize, entries: Vec<Entry>) -> Result<Remember
     }
     Ok(level)
 }
+
+#[cfg(test)]
+mod tests;

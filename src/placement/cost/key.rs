@@ -93,3 +93,6 @@ fn sound(audio: AudioWork) -> &'static str {
         AudioWork::Encode => " + aac",
     }
 }
+
+#[cfg(test)]
+mod tests;
