@@ -1,5 +1,7 @@
 //! The command line: its words, its exit codes, and the loading of the configuration that every command begins with.
 
+pub mod api_url;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::api_url::ApiUrl;
 use crate::base::names::Name;
 use crate::config::{Config, NodeSettings, ProxyAddress};
 
@@ -54,6 +57,10 @@ pub enum Command {
     Node(Node),
     /// Validate the configuration and print what would run
     Check(ConfigFile),
+    /// Give a node no new streams, and wait until it has none
+    Drain(Drain),
+    /// Give a drained node streams again
+    Undrain(Undrain),
 }
 
 /// Where the configuration is.
@@ -93,6 +100,35 @@ pub struct Node {
     /// Set by `headgate up` for its child processes: the proxy is that of the same configuration, on this machine
     #[arg(long, hide = true)]
     pub own_proxy: bool,
+}
+
+/// Arguments of `headgate drain`.
+#[derive(Args, Debug, PartialEq)]
+pub struct Drain {
+    /// The node's name
+    pub node: Name,
+    /// The proxy's API; where [http] listens if not given
+    #[arg(long, value_name = "URL")]
+    pub api: Option<ApiUrl>,
+    /// Do not wait until the node is empty
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Arguments of `headgate undrain`.
+#[derive(Args, Debug, PartialEq)]
+pub struct Undrain {
+    /// The node's name
+    pub node: Name,
+    /// The proxy's API; where [http] listens if not given
+    #[arg(long, value_name = "URL")]
+    pub api: Option<ApiUrl>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 impl Node {
@@ -187,6 +223,25 @@ mod tests {
             "headgate node --proxy proxy.example:7070 --name n1 --tag gpu --tag rack-1",
             Command::Node(node),
         );
+    }
+
+    #[test]
+    fn a_node_is_drained_by_its_name() {
+        let (node, config) = (|| "n1".parse().expect("it is a name"), || ConfigFile { path: None });
+        check(
+            "headgate drain n1",
+            Command::Drain(Drain { node: node(), api: None, no_wait: false, config: config() }),
+        );
+        let api: ApiUrl = "http://proxy:8080".parse().expect("it is an address");
+        let drain = Drain { node: node(), api: Some(api.clone()), no_wait: true, config: file("a.toml") };
+        check("headgate drain n1 --api http://proxy:8080 --no-wait --config a.toml", Command::Drain(drain));
+        let undrain = Undrain { node: node(), api: Some(api), config: config() };
+        check("headgate undrain --api http://proxy:8080 n1", Command::Undrain(undrain));
+        check_end("headgate drain", Exit::Usage);
+        check_end("headgate drain a/b", Exit::Usage);
+        check_end("headgate drain n1 n2", Exit::Usage);
+        check_end("headgate drain n1 --api https://proxy", Exit::Usage);
+        check_end("headgate undrain n1 --no-wait", Exit::Usage);
     }
 
     #[test]

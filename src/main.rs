@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         Command::Up(up) => cmd::up::run(&up),
         Command::Proxy(file) => cmd::proxy::run(&file),
         Command::Node(node) => cmd::node::run(&node),
+        Command::Drain(drain) => cmd::drain::run(&drain),
+        Command::Undrain(undrain) => cmd::drain::run_undrain(&undrain),
     };
     exit.into()
 }
