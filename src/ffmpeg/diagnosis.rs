@@ -119,7 +119,7 @@ pub fn blamed<'a>(encoders: &'a [Usable], lines: &[String]) -> Vec<&'a Usable> {
     let errors: Vec<&String> = lines.iter().filter(|line| is_error(line)).collect();
     let names = |usable: &Usable| {
         let (context, quoted) =
-            (format!("[{} @", usable.encoder.name()), format!("'{}'", usable.encoder.name()));
+            (format!("{} @", usable.encoder.name()), format!("'{}'", usable.encoder.name()));
         errors.iter().any(|line| line.contains(&context) || line.contains(&quoted))
     };
     let named: Vec<&Usable> = encoders.iter().filter(|usable| names(usable)).collect();

@@ -59,3 +59,29 @@ async fn an_encoder_that_stops_working_is_taken_off_and_shown() {
     std::fs::remove_file(&broken).unwrap();
     assert_eq!(capabilities(&mut node).await.encoders, [EncoderOn::cpu("libx264")]);
 }
+
+/// The FFmpeg that `ingest-tests/install-peers` fetches: it has `OpenH264`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_runs_with_each_encoder_that_it_names() {
+    let current = Path::new(env!("CARGO_MANIFEST_DIR")).join(".peers/ffmpeg-current");
+    if !current.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the current FFmpeg is not installed");
+        return;
+    }
+    let mut node = node_with(&current).await;
+    let mut spec = lease(1, 146);
+    spec.encoders[1] = Some(EncoderOn::cpu("libopenh264"));
+    let mut peer = node.proxy.lease(&mut node.control, spec).await;
+    until("FFmpeg runs", || processes(146).len() == 1).await;
+    let words = std::fs::read(format!("/proc/{}/cmdline", processes(146)[0])).unwrap();
+    let words = String::from_utf8_lossy(&words).replace('\0', " ");
+    assert!(words.contains("-c:v libx264") && words.contains("-c:v libopenh264"), "{words}");
+    peer.send(&LeaseInput::Media(flv().await.into())).await;
+    peer.send(&LeaseInput::EndOfInput).await;
+    let (outputs, end) = outputs(&mut peer).await;
+    assert_eq!(end.reason, Reason::Completed, "{end:?}");
+    let starts = |rendition| -> Vec<Ticks> {
+        fragments(&outputs, rendition).iter().map(|fragment| fragment.position).collect()
+    };
+    assert_eq!((starts(0).len(), starts(0)), (6, starts(1)), "both encoders begin GOPs at the same pictures");
+}

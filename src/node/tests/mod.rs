@@ -67,7 +67,7 @@ async fn node_of(proxy: FakeProxy, settings: NodeSettings) -> Node {
     assert_eq!((hello.name.as_str(), hello.capacity.slots), ("n1", 1));
     assert!(hello.capacity.cores >= 1 && hello.capacity.memory > 1 << 20, "{:?}", hello.capacity);
     assert!(!hello.class.is_empty());
-    assert_eq!(hello.capabilities.encoders, [EncoderOn::cpu("libx264")]);
+    assert!(hello.capabilities.encoders.contains(&EncoderOn::cpu("libx264")), "{hello:?}");
     assert!(hello.capabilities.reads.contains(&Carriage::H264), "{:?}", hello.capabilities.reads);
     Node { proxy, control, stop, running }
 }
