@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::base::names::Name;
 use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
-use crate::config::{Config, Profile, RtmpsListen, Tenant, written_audio};
+use crate::config::{Config, Placement, Profile, RtmpsListen, Tenant, written_audio};
 use crate::ffmpeg::ladder::{Deinterlace, Latency, Rendition, VideoOutput};
+use crate::placement::policy::{Policy, PolicyKind};
 use crate::placement::tenancy::WhenFull;
 
 /// Runs the command.
@@ -32,6 +33,7 @@ impl fmt::Display for Summary<'_> {
         write_listeners(f, self.0)?;
         self.0.tenants.iter().try_for_each(|(name, tenant)| write_tenant(f, name, tenant))?;
         self.0.profiles.iter().try_for_each(|(name, profile)| write_profile(f, name, profile))?;
+        write_placement(f, &self.0.placement)?;
         write_node(f, self.0)
     }
 }
@@ -134,13 +136,32 @@ fn write_rendition(f: &mut fmt::Formatter<'_>, rendition: &Rendition) -> fmt::Re
     }
 }
 
+fn write_placement(f: &mut fmt::Formatter<'_>, placement: &Placement) -> fmt::Result {
+    let Policy { kind, headroom, .. } = placement.policy;
+    let kind = match kind {
+        PolicyKind::Spread => "spread",
+        PolicyKind::Pack => "pack",
+    };
+    write!(f, "placing  {kind}, nodes filled to {:.0} %", headroom * 100.0)?;
+    match &placement.learned {
+        Some(file) => writeln!(f, ", costs kept in {}", file.display()),
+        None => writeln!(f, ", costs not kept"),
+    }
+}
+
 fn write_node(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
     let node = &config.node;
     let (slots, ffmpeg, proxy) = (node.slots, node.ffmpeg.display(), &node.proxy);
     let tls = config.fleet.tls_ca.as_ref();
     let tls = tls.map(|path| format!(" by TLS, trusting {}", path.display())).unwrap_or_default();
-    write!(f, "node     {}: {slots} slots, runs {ffmpeg}, dials {proxy}{tls}", node.name)?;
+    write!(f, "node     {}: at most {slots} streams, runs {ffmpeg}, dials {proxy}{tls}", node.name)?;
     write_tags(f, ", tags", &node.tags)?;
+    if let Some(cost) = node.cost_per_hour {
+        write!(f, ", {cost} an hour")?;
+    }
+    if let Some(watts) = node.watts {
+        write!(f, ", {watts} W")?;
+    }
     writeln!(f)
 }
 
@@ -159,7 +180,8 @@ mod tests {
     profile  default: audio copy, latency normal
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
-    node     node: 64 slots, runs ffmpeg, dials 127.0.0.1:7070
+    placing  spread, nodes filled to 85 %, costs not kept
+    node     node: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070
     ");
     }
 
@@ -173,6 +195,12 @@ mod tests {
             [node]
             name = "n1"
             tags = ["gpu", "rack-1"]
+            cost_per_hour = 0.35
+            watts = 250
+            [placement]
+            policy = "pack"
+            headroom = 1.1
+            learned = "/var/lib/headgate/costs.json"
             [tenants.acme]
             keys = ["hunter2", { key = "hunter3", stream = "cam-*" }]
             profile = "mixed"
@@ -205,7 +233,8 @@ mod tests {
     profile  mixed: audio aac:128k, latency low, deinterlaced by the field, nodes tagged gpu, rather those tagged rack-1 rack-2
                source: as it came
                540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast, at most 2 threads
-    node     n1: 64 slots, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1
+    placing  pack, nodes filled to 110 %, costs kept in /var/lib/headgate/costs.json
+    node     n1: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1, 0.35 an hour, 250 W
     ");
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write as _};
 
-use crate::base::secret::Secret;
 use crate::base::task::Tasks;
 use crate::cli::{self, Exit};
 use crate::config::{self, Config};
@@ -41,17 +40,26 @@ pub enum WhoseProxy {
 /// What the node role must know, from the whole configuration.
 #[must_use]
 pub fn settings(config: &Config, whose: WhoseProxy) -> NodeSettings {
-    let config::NodeSettings { name, tags, slots, ffmpeg, nvml, proxy } = config.node.clone();
-    let nvml = match nvml {
-        config::Nvml::Off => None,
-        config::Nvml::Library(library) => Some(library),
-    };
-    let token: Option<Secret> = config.fleet.token.clone();
+    let node = config.node.clone();
     let trust = match whose {
         WhoseProxy::Configured => config.fleet.tls_ca.clone().map(Trust::IssuedBy),
         WhoseProxy::Own => config.fleet.certificate.clone().map(|files| Trust::Exactly(files.cert)),
     };
-    NodeSettings { name, tags, slots, ffmpeg, nvml, proxy: proxy.as_str().to_owned(), token, trust }
+    NodeSettings {
+        name: node.name,
+        tags: node.tags,
+        slots: node.slots,
+        ffmpeg: node.ffmpeg,
+        nvml: match node.nvml {
+            config::Nvml::Off => None,
+            config::Nvml::Library(library) => Some(library),
+        },
+        proxy: node.proxy.as_str().to_owned(),
+        token: config.fleet.token.clone(),
+        trust,
+        cost_per_hour: node.cost_per_hour,
+        watts: node.watts,
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +80,8 @@ mod tests {
             ffmpeg = "/opt/ffmpeg"
             nvml = "/opt/nvml.so"
             proxy = "proxy.example:7070"
+            cost_per_hour = 0.35
+            watts = 250
         "#;
         let config = Config::parse(text, &System).expect("it is legal");
         let settings = settings(&config, WhoseProxy::Configured);
@@ -79,6 +89,7 @@ mod tests {
         assert_eq!(settings.ffmpeg, std::path::Path::new("/opt/ffmpeg"));
         assert_eq!(settings.nvml.as_deref(), Some(std::path::Path::new("/opt/nvml.so")));
         assert_eq!(settings.proxy, "proxy.example:7070");
+        assert_eq!((settings.cost_per_hour, settings.watts), (Some(0.35), Some(250.0)));
         assert!(settings.token.is_some_and(|token| token.matches(b"hunter2")));
     }
 }

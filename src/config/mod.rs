@@ -15,6 +15,7 @@ mod gop_log;
 mod http;
 mod node;
 mod origin;
+mod placement;
 mod profile;
 mod reader;
 mod rendition;
@@ -45,6 +46,7 @@ pub use gop_log::GopLogLimits;
 pub use http::Http;
 pub use node::{NodeSettings, Nvml, ProxyAddress};
 pub use origin::OriginSettings;
+pub use placement::Placement;
 pub(crate) use profile::written_audio;
 pub use profile::{Profile, ProfileTags};
 pub use rtmp::Rtmp;
@@ -73,6 +75,8 @@ pub struct Config {
     pub stream: StreamSettings,
     /// What players are served.
     pub origin: OriginSettings,
+    /// How a node is chosen for a stream.
+    pub placement: Placement,
     /// This machine as a node.
     pub node: NodeSettings,
     /// Who may publish; at least one.
@@ -92,6 +96,7 @@ impl Default for Config {
             gop_log: GopLogLimits::default(),
             stream: StreamSettings::default(),
             origin: OriginSettings::default(),
+            placement: Placement::default(),
             node: NodeSettings::default(),
             tenants: tenant::built_in(&profiles),
             profiles,
@@ -144,6 +149,7 @@ struct Written {
     gop_log: gop_log::Written,
     stream: stream::Written,
     origin: origin::Written,
+    placement: placement::Written,
     node: node::Written,
     tenants: BTreeMap<Spanned<String>, tenant::Written>,
     profiles: BTreeMap<Spanned<String>, profile::Written>,
@@ -160,6 +166,7 @@ impl Written {
             gop_log: self.gop_log.mean(reader),
             stream: self.stream.mean(reader),
             origin: self.origin.mean(reader),
+            placement: self.placement.mean(reader),
             node: self.node.mean(reader),
             tenants: tenant::mean(&self.tenants, &profiles, reader),
             profiles,

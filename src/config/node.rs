@@ -26,6 +26,10 @@ pub struct NodeSettings {
     pub nvml: Nvml,
     /// The fleet port of the proxy.
     pub proxy: ProxyAddress,
+    /// What an hour of this machine costs, in any one currency.
+    pub cost_per_hour: Option<f64>,
+    /// What it draws under load, in watts.
+    pub watts: Option<f64>,
 }
 
 impl Default for NodeSettings {
@@ -37,6 +41,8 @@ impl Default for NodeSettings {
             ffmpeg: "ffmpeg".into(),
             nvml: Nvml::Library("libnvidia-ml.so.1".into()),
             proxy: ProxyAddress("127.0.0.1:7070".into()),
+            cost_per_hour: None,
+            watts: None,
         }
     }
 }
@@ -149,6 +155,8 @@ pub(super) struct Written {
     ffmpeg: Key<PathBuf>,
     nvml: Key<Nvml>,
     pub(super) proxy: Key<ProxyAddress>,
+    cost_per_hour: Key<f64>,
+    watts: Key<f64>,
 }
 
 impl Written {
@@ -163,6 +171,8 @@ impl Written {
             ffmpeg: reader.get(&self.ffmpeg, default.ffmpeg),
             nvml: reader.get(&self.nvml, default.nvml),
             proxy: reader.get(&self.proxy, default.proxy),
+            cost_per_hour: reader.optional_within(&self.cost_per_hour, 0.0..=1e6),
+            watts: reader.optional_within(&self.watts, 0.0..=1e6),
         }
     }
 }

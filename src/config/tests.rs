@@ -13,6 +13,7 @@ use super::*;
 use crate::base::units::{Bitrate, ByteSize};
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Latency, VideoOutput};
+use crate::placement::policy::{Policy, PolicyKind};
 use crate::placement::tenancy::WhenFull;
 
 /// A machine with a few variables and files.
@@ -65,7 +66,7 @@ fn the_file_that_is_shipped_means_the_defaults() {
 #[test]
 fn the_file_that_is_shipped_shows_every_key() {
     let unknown = "zz = 1\n[http]\nzz = 1\n[rtmp]\nzz = 1\n[rtmps]\nzz = 1\n[fleet]\nzz = 1\n[gop_log]\nzz = 1\n[stream]\nzz = 1\n\
-        [origin]\nzz = 1\n[node]\nzz = 1\n[tenants.a]\nzz = 1\nkeys = [{ zz = 1 }]\n[profiles.a]\nzz = 1\nrenditions = [{ zz = 1 }]\n";
+        [origin]\nzz = 1\n[placement]\nzz = 1\n[node]\nzz = 1\n[tenants.a]\nzz = 1\nkeys = [{ zz = 1 }]\n[profiles.a]\nzz = 1\nrenditions = [{ zz = 1 }]\n";
     let errors = Config::parse(unknown, &desk()).expect_err("zz is no key");
     let mut seen = 0;
     for located in errors.errors() {
@@ -76,13 +77,21 @@ fn the_file_that_is_shipped_shows_every_key() {
             assert!(shown, "{key} is not in config.toml");
         }
     }
-    assert_eq!(seen, 13, "{errors}");
+    assert_eq!(seen, 14, "{errors}");
 }
 
 #[test]
 fn what_is_commented_out_in_the_file_that_is_shipped_is_legal() {
-    let examples =
-        ["# api_token = ", "# token = ", "# name = ", "# max_pixels_per_second = ", "# max_bitrate = "];
+    let examples = [
+        "# api_token = ",
+        "# token = ",
+        "# name = ",
+        "# max_pixels_per_second = ",
+        "# max_bitrate = ",
+        "# learned = ",
+        "# cost_per_hour = ",
+        "# watts = ",
+    ];
     let text = examples.iter().fold(SHIPPED.to_owned(), |text, example| {
         assert!(text.contains(example), "{example}");
         text.replace(example, example.trim_start_matches("# "))
@@ -115,7 +124,8 @@ fn every_key_is_heard() {
         gop_log = { max_duration = "1m", max_bytes = "128MB" }
         stream = { reconnect_grace = "0s", takeover = "refuse" }
         origin = { segment_duration = "4s", max_segment_duration = "4s", window = 10 }
-        node = { tags = ["gpu"], slots = 2, ffmpeg = "/opt/ffmpeg", nvml = "off", proxy = "proxy:7070" }
+        node = { tags = ["gpu"], slots = 2, ffmpeg = "/opt/ffmpeg", nvml = "off", proxy = "proxy:7070", cost_per_hour = 1, watts = 90.5 }
+        placement = { policy = "pack", headroom = 2, learned = "/tmp/costs" }
         "#,
     );
     assert_eq!(config.http.listen, "[::1]:0".parse().expect("it is an address"));
@@ -132,6 +142,10 @@ fn every_key_is_heard() {
     let refuse = StreamSettings { reconnect_grace: Duration::ZERO, takeover: Takeover::Refuse };
     assert_eq!(config.stream, refuse);
     assert_eq!((config.origin.segment_duration, config.origin.window), (Duration::from_secs(4), 10));
+    assert_eq!((config.node.cost_per_hour, config.node.watts), (Some(1.0), Some(90.5)));
+    let policy = Policy { kind: PolicyKind::Pack, headroom: 2.0, ..Policy::default() };
+    assert_eq!(config.placement, Placement { policy, learned: Some("/tmp/costs".into()) });
+    assert_eq!(meant("placement.learned = 'off'").placement, Placement::default());
     assert_eq!((config.node.tags, config.node.slots), (vec![name("gpu")], 2));
     assert_eq!(config.node.nvml, Nvml::Off);
     assert_eq!(

@@ -94,6 +94,22 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u32, u64, usize);
 
+/// A number without a unit: a share, or a price in whatever currency.
+impl Setting for f64 {
+    const ALLOWED: &'static str = "a number, such as 0.85";
+
+    fn read(written: &Value) -> Option<Self> {
+        let whole = |number: i64| i32::try_from(number).ok().map(Self::from);
+        written.as_float().or_else(|| written.as_integer().and_then(whole))
+    }
+}
+
+impl Quantity for f64 {
+    fn written(self) -> String {
+        self.to_string()
+    }
+}
+
 /// `15s` as 15 times the unit `s`.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);

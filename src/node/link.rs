@@ -11,7 +11,8 @@ use tokio::time::MissedTickBehavior;
 use super::ability::{Ability, Proved};
 use super::connection::{Connection, ConnectionError, DialError, FrameWriter, Proxy};
 use super::load::Measured;
-use super::slots::Slots;
+use super::slots::{Refusal, Slots};
+use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::wire::message::{CONTROL_PATH, NodeMessage, ProxyMessage};
@@ -33,6 +34,15 @@ pub(super) struct Link {
     pub(super) measured: Measured,
     pub(super) ability: Ability,
     pub(super) stop: CancellationToken,
+}
+
+/// What the proxy wants of its nodes.
+#[derive(Clone, Copy, Debug)]
+struct Welcome {
+    /// How often to send a heartbeat.
+    heartbeat: Duration,
+    /// How far it fills a node.
+    headroom: f64,
 }
 
 /// Why a control connection is over.
@@ -110,14 +120,15 @@ impl Link {
         let mut changes = self.ability.changes();
         let connecting = async {
             let mut connection = self.proxy.dial(CONTROL_PATH, None).await?;
-            let heartbeat = self.greet(&mut connection).await?;
-            Ok((connection, heartbeat))
+            let welcome = self.greet(&mut connection).await?;
+            Ok((connection, welcome))
         };
         match self.stop.run_until_cancelled(connecting).await {
             None => ControlEnd::Stopped,
             Some(Err(end)) => end,
-            Some(Ok(((reader, writer), heartbeat))) => {
+            Some(Ok(((reader, writer), Welcome { heartbeat, headroom }))) => {
                 *backoff = Backoff::default();
+                slots.set_headroom(headroom);
                 match self.serve(slots, &mut changes, &mut (reader, writer), heartbeat).await {
                     Ok(never) => match never {},
                     Err(end) => end,
@@ -126,16 +137,17 @@ impl Link {
         }
     }
 
-    /// Says who we are and waits to be welcome. The heartbeat interval that the proxy wants.
-    async fn greet(&self, (reader, writer): &mut Connection) -> Result<Duration, ControlEnd> {
+    /// Says who we are and waits to be welcome.
+    async fn greet(&self, (reader, writer): &mut Connection) -> Result<Welcome, ControlEnd> {
         let capabilities = self.ability.current().capabilities.clone();
         let hello = NodeHello { capabilities, ..self.hello.clone() };
         send(writer, &NodeMessage::Hello(Box::new(hello))).await?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, reader.next()).await;
         match answer.map_err(|_| ControlEnd::Silent)?? {
-            ProxyMessage::Welcome { proxy, heartbeat_ms } => {
+            ProxyMessage::Welcome { proxy, heartbeat_ms, headroom } => {
                 tracing::info!(proxy, address = self.proxy.address, "connected to the proxy");
-                Ok(Duration::from_millis(heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())))
+                let millis = heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
+                Ok(Welcome { heartbeat: Duration::from_millis(millis), headroom })
             }
             ProxyMessage::Refused { reason, detail } => Err(ControlEnd::Refused(reason, detail)),
             ProxyMessage::Lease(_) | ProxyMessage::Prove | ProxyMessage::Cancel { .. } => {
@@ -173,6 +185,7 @@ impl Link {
                 }
                 _ = beats.tick() => {
                     let beat = Heartbeat { load: self.measured.load(), leases: slots.held() };
+                    slots.handle_load(&beat, clock::now());
                     send(writer, &NodeMessage::Heartbeat(beat)).await?;
                 }
             }
@@ -184,10 +197,11 @@ impl Link {
         match message {
             ProxyMessage::Lease(spec) => {
                 let lease = spec.lease;
-                Ok(slots.take(*spec).err().map(|reason| NodeMessage::LeaseRefused {
+                let refused = slots.take(*spec).err();
+                Ok(refused.map(|Refusal { reason, detail }| NodeMessage::LeaseRefused {
                     lease,
                     reason,
-                    detail: String::new(),
+                    detail,
                 }))
             }
             ProxyMessage::Cancel { lease, reason } => {

@@ -30,6 +30,7 @@ use crate::base::reason::Reason;
 use crate::base::secret::Secret;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
+use crate::placement::room::Room;
 use crate::wire::report::NodeHello;
 
 /// What a node must know.
@@ -52,6 +53,10 @@ pub struct NodeSettings {
     pub token: Option<Secret>,
     /// Which proxy to believe; with it TLS is spoken, and nothing else.
     pub trust: Option<Trust>,
+    /// What an hour of this machine costs, where that was said.
+    pub cost_per_hour: Option<f64>,
+    /// What it draws under load, in watts, where that was said.
+    pub watts: Option<f64>,
 }
 
 /// Finds out whether `ffmpeg` can be used at all.
@@ -92,12 +97,13 @@ pub async fn run(settings: NodeSettings, tasks: Tasks, stop: CancellationToken) 
         name: settings.name,
         tags: settings.tags,
         class,
-        cost_per_hour: None,
-        watts: None,
+        cost_per_hour: settings.cost_per_hour,
+        watts: settings.watts,
         capacity,
         capabilities,
     };
-    let mut slots = slots::Slots::new(settings.ffmpeg, ability.clone(), settings.slots, proxy.clone(), tasks)
+    let room = Room::new(hello.capacity, &hello.capabilities.gpus);
+    let mut slots = slots::Slots::new(settings.ffmpeg, ability.clone(), room, proxy.clone(), tasks)
         .gauged(measured.gauges());
     link::Link { proxy, hello, measured, ability, stop }.run(&mut slots).await;
     slots.finish(Reason::NodeStopping).await;

@@ -1,7 +1,9 @@
-//! The node's slots: which leases it runs, and which it refuses. The node is the authority on its own room.
+//! The node's slots: which leases it runs, and which it refuses. The node is the authority on its own room: it knows its load
+//! before any proxy does, and all leases of all proxies.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,19 +20,44 @@ use crate::base::task::Tasks;
 use crate::ffmpeg::args;
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::ladder::MAX_RENDITIONS;
+use crate::placement::demand::Replay;
+use crate::placement::room::{Room, Shortage};
 use crate::wire::message::{LeaseId, LeaseSpec};
-use crate::wire::report::LeaseLoad;
+use crate::wire::report::{Heartbeat, LeaseLoad};
+
+/// All of a machine.
+const WHOLE: f64 = 1.0;
+/// The most that a proxy may overcommit a machine.
+const MAX_HEADROOM: f64 = 100.0;
 
 /// All leases of this node. They live on when the control connection breaks.
 pub(super) struct Slots {
     ffmpeg: PathBuf,
     ability: Ability,
-    capacity: usize,
     proxy: Proxy,
     tasks: Tasks,
     gauges: Gauges,
-    /// At most `capacity`, those included that were told to end and have not yet.
+    room: Room,
+    /// The share of each dimension that leases may fill. The proxy fills less with new streams, and up to all of it with
+    /// those that lost their node; what is refused here would be too much for either.
+    limit: f64,
+    /// At most the slots of `room`, those included that were told to end and have not yet.
     running: Vec<Running>,
+}
+
+/// A lease is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Why.
+    pub(super) reason: Reason,
+    /// What more there is to say; may be empty.
+    pub(super) detail: String,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: String::new() }
+    }
 }
 
 struct Running {
@@ -51,10 +78,10 @@ impl Running {
 }
 
 impl Slots {
-    /// `count` free slots for `ffmpeg`, which can do this.
-    pub(super) fn new(ffmpeg: PathBuf, ability: Ability, count: u32, proxy: Proxy, tasks: Tasks) -> Self {
-        let capacity = usize::try_from(count).unwrap_or(usize::MAX);
-        Self { ffmpeg, ability, capacity, proxy, tasks, gauges: Gauges::default(), running: Vec::new() }
+    /// Free slots in `room` for `ffmpeg`, which can do this.
+    pub(super) fn new(ffmpeg: PathBuf, ability: Ability, room: Room, proxy: Proxy, tasks: Tasks) -> Self {
+        let (gauges, running) = (Gauges::default(), Vec::new());
+        Self { ffmpeg, ability, proxy, tasks, gauges, room, limit: WHOLE, running }
     }
 
     /// The same, with leases that are measured.
@@ -62,26 +89,35 @@ impl Slots {
         Self { gauges, ..self }
     }
 
+    /// The proxy fills a node that far. If that is more than the node has, it takes it.
+    pub(super) fn set_headroom(&mut self, headroom: f64) {
+        self.limit = if headroom.is_finite() { headroom.clamp(WHOLE, MAX_HEADROOM) } else { WHOLE };
+    }
+
+    /// What this machine measures, as the heartbeat has it.
+    pub(super) fn handle_load(&mut self, heartbeat: &Heartbeat, now: Instant) {
+        self.room.handle_heartbeat(&heartbeat.load, &heartbeat.leases, now);
+    }
+
     /// Starts a lease.
     ///
     /// # Errors
-    /// The reason for which it is refused: no slot is free, or this node cannot run it.
-    pub(super) fn take(&mut self, spec: LeaseSpec) -> Result<(), Reason> {
+    /// Why it is refused: no slot is free, a dimension has too little room, or this node cannot run it.
+    pub(super) fn take(&mut self, spec: LeaseSpec) -> Result<(), Refusal> {
         let span = tracing::info_span!(
             "lease", lease = spec.lease.0, stream = %spec.stream, attempt = spec.attempt.number
         );
-        span.in_scope(|| self.start(spec, span.clone())).inspect_err(|reason| {
-            tracing::info!(parent: &span, %reason, "lease refused");
+        span.in_scope(|| self.start(spec, span.clone())).inspect_err(|Refusal { reason, detail }| {
+            tracing::info!(parent: &span, %reason, detail, "lease refused");
         })
     }
 
-    fn start(&mut self, spec: LeaseSpec, span: tracing::Span) -> Result<(), Reason> {
+    fn start(&mut self, spec: LeaseSpec, span: tracing::Span) -> Result<(), Refusal> {
         // A proxy that started anew counts its leases from the beginning; what an earlier one had here is over.
         self.stop(spec.lease, Reason::Superseded);
         self.forget_ended();
-        if self.running.len() >= self.capacity {
-            return Err(Reason::NoSlot);
-        }
+        let now = clock::now();
+        self.check_room(&spec, now)?;
         check(&spec.attempt)?;
         let equipment = self.ability.current().equip(&spec.attempt, &spec.encoders);
         let equipment = equipment.map_err(|error| {
@@ -92,6 +128,8 @@ impl Slots {
         tracing::info!(process = process.id(), "lease taken");
         let (stop, stopped) = oneshot::channel();
         let lease = spec.lease;
+        // A replay's factor is the proxy's to reckon with: it knows how much waits.
+        self.room.reserve(lease, spec.cost.clone(), Replay::None, now);
         let gauge = self.gauges.open(spec.attempt.base, &args::outputs(&spec.attempt), process.id());
         let around =
             slot::Around { proxy: self.proxy.clone(), tasks: self.tasks.clone(), gauge: Arc::clone(&gauge) };
@@ -101,6 +139,18 @@ impl Slots {
         let task = self.tasks.spawn(run.instrument(span));
         self.running.push(Running { lease, stop: Some(stop), gauge, task });
         Ok(())
+    }
+
+    /// Whether a slot is free, and room in every dimension of which the lease needs something.
+    fn check_room(&self, spec: &LeaseSpec, now: Instant) -> Result<(), Refusal> {
+        let slots = self.room.capacity().slots;
+        if u32::try_from(self.running.len()).is_ok_and(|running| running < slots) {
+            let fit = self.room.fit(&spec.cost, self.limit, now);
+            let detail =
+                |shortage: Shortage| Refusal { reason: Reason::NoRoom, detail: shortage.to_string() };
+            return fit.map(drop).map_err(detail);
+        }
+        Err(Refusal { reason: Reason::NoSlot, detail: format!("has all {slots} slots taken") })
     }
 
     /// Ends a lease, if it runs. Its slot is free once FFmpeg is gone.
@@ -132,7 +182,14 @@ impl Slots {
     }
 
     fn forget_ended(&mut self) {
-        self.running.retain(|running| !running.task.is_finished());
+        let (room, now) = (&mut self.room, clock::now());
+        self.running.retain(|running| {
+            let runs = !running.task.is_finished();
+            if !runs {
+                room.release(running.lease, now);
+            }
+            runs
+        });
     }
 }
 

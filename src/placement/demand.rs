@@ -1,70 +1,92 @@
-//! Demand: what a node must have to run an attempt.
+//! Demand: what a node must have to run an attempt, and which nodes it had better not get.
 
+use std::time::Duration;
+
+use super::work::{AudioWork, SourceMedia, Work};
 use crate::base::names::Name;
 use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::capability::Carriage;
-use crate::ffmpeg::ladder::{Deinterlace, VideoOutput};
-use crate::placement::work::{AudioWork, SourceMedia, Work};
+use crate::ffmpeg::ladder::Deinterlace;
 
-/// What one lease needs, and which nodes it had better not get.
+/// What one lease needs, and where it may go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
-    /// What is to be done.
+    /// Whose stream it is.
+    pub tenant: Name,
+    /// What is made of what: a cost is predicted for it, and each rendition that is encoded names its encoders.
     pub work: Work,
-    /// For each rendition that is encoded, FFmpeg's names of the encoders that would do: the node must have at least
-    /// one of them. A copied rendition needs none and is not listed.
-    pub encoders: Vec<EncoderDemand>,
     /// What the node's FFmpeg must read from FLV, all of it.
     pub reads: Vec<Carriage>,
-    /// Tags that the node must have, all of them.
+    /// What it must decode; nothing of what is only copied.
+    pub decodes: Vec<Carriage>,
+    /// Tags that the node must have: the tenant's and the profile's.
     pub require_tags: Vec<Name>,
-    /// Tags that it had better have.
+    /// Tags that it had better have: the more the better.
     pub prefer_tags: Vec<Name>,
     /// Nodes that may not get it whatever happens, for example the one that it is moved away from.
     pub exclude: Vec<Name>,
     /// Nodes that get it only if no other is feasible, for example the one where the last attempt failed: with a
     /// single node in the fleet, trying there again beats not trying.
     pub prefer_not: Vec<Name>,
+    /// FFmpeg's names of the encoders that the stream's last attempt used, one for each rendition that is encoded; empty
+    /// before the first. Nodes that can use the same come first, and use them: pictures of another encoder look otherwise.
+    pub prefer_encoders: Vec<String>,
+    /// How much of a node it may fill.
+    pub urgency: Urgency,
+    /// Whether it begins behind live.
+    pub replay: Replay,
 }
 
-/// The encoders that would do for one rendition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncoderDemand {
-    /// The rendition's name, for the explanation.
-    pub rendition: Name,
-    /// FFmpeg's names, the best first.
-    pub any_of: Vec<String>,
+/// How much of a node a demand may fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// A stream's first lease: up to the headroom.
+    #[default]
+    New,
+    /// A stream that has lost its node: where nothing is under the headroom, up to the whole node.
+    Running,
+}
+
+/// Whether an attempt begins behind live, and so runs faster than live until it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replay {
+    /// It begins with what comes in now.
+    #[default]
+    None,
+    /// So much media waits for it in the GOP log.
+    Media(Duration),
 }
 
 impl Demand {
-    /// What `attempt` needs, anywhere. Without video it needs no video encoder.
+    /// What `attempt` needs, anywhere, of a source of which nothing more is known.
     #[must_use]
     pub fn of(attempt: &AttemptSpec) -> Self {
-        let renditions = attempt.ladder.renditions.iter().filter(|_| attempt.has_video);
-        let encoders = renditions.filter_map(|rendition| match &rendition.video {
-            VideoOutput::Copy => None,
-            VideoOutput::H264 { encoders, .. } => {
-                Some(EncoderDemand { rendition: rendition.name.clone(), any_of: encoders.clone() })
-            }
-        });
         let work = Work::of(attempt, SourceMedia::untold(&attempt.ladder));
-        Self { work, encoders: encoders.collect(), ..Self::default() }
+        Self { work, ..Self::default() }
     }
 }
 
+/// A demand that any node can meet: nothing in, nothing out.
 impl Default for Demand {
-    /// Nothing that any node could lack.
     fn default() -> Self {
         let source = SourceMedia { video: None, audio: None, width: 0, height: 0, fps: 0.0, bitrate: 0 };
-        let (renditions, audio, deinterlace) = (Vec::new(), AudioWork::None, Deinterlace::Off);
         Self {
-            work: Work { source, renditions, audio, deinterlace },
+            tenant: "live".parse().expect("four letters are a name"),
+            work: Work {
+                source,
+                renditions: Vec::new(),
+                audio: AudioWork::None,
+                deinterlace: Deinterlace::Off,
+            },
+            reads: Vec::new(),
+            decodes: Vec::new(),
             require_tags: Vec::new(),
             prefer_tags: Vec::new(),
-            encoders: Vec::new(),
-            reads: Vec::new(),
             exclude: Vec::new(),
             prefer_not: Vec::new(),
+            prefer_encoders: Vec::new(),
+            urgency: Urgency::New,
+            replay: Replay::None,
         }
     }
 }
@@ -74,7 +96,7 @@ mod tests {
     use super::*;
     use crate::base::units::Bitrate;
     use crate::ffmpeg::attempt::AudioStart;
-    use crate::ffmpeg::ladder::{AudioOutput, Deinterlace, Ladder, Latency, Rendition};
+    use crate::ffmpeg::ladder::{AudioOutput, Ladder, Latency, Rendition, VideoOutput};
     use crate::media::time::Ticks;
 
     fn rendition(name: &str, video: VideoOutput) -> Rendition {
@@ -105,12 +127,14 @@ mod tests {
             has_audio: true,
             base: Ticks::ZERO,
             frame_rate: None,
-            max_gop: std::time::Duration::from_secs(10),
+            max_gop: Duration::from_secs(10),
             audio_start: AudioStart::default(),
         };
-        let expected = EncoderDemand { rendition: "360p".parse().expect("test name"), any_of };
-        assert_eq!(Demand::of(&attempt).encoders, [expected]);
+        let wanted = |attempt: &AttemptSpec| -> Vec<Vec<String>> {
+            Demand::of(attempt).work.renditions.iter().map(|made| made.encoders().to_vec()).collect()
+        };
+        assert_eq!(wanted(&attempt), [Vec::new(), any_of]);
         attempt.has_video = false;
-        assert_eq!(Demand::of(&attempt).encoders, [], "audio alone needs no video encoder");
+        assert_eq!(wanted(&attempt), Vec::<Vec<String>>::new(), "audio alone needs no video encoder");
     }
 }

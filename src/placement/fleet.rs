@@ -4,25 +4,34 @@
 //! A lease is *offered* to a node, *attached* when the node has connected for it, and *released* when it is over. It
 //! takes up a slot from the offer on. An offer that nobody comes for expires, and a lost node loses its leases.
 //! Every way out of here that was not asked for is one [`Command::Fail`]; after it the lease is unknown.
+//!
+//! What nodes and leases report goes into each node's [`super::room::Room`], and from there into the costs that are learnt
+//! ([`learning`]). What an operator orders is in [`orders`].
 
-pub mod drain;
+mod learning;
 mod member;
+pub mod orders;
+mod reserve;
 mod room_now;
 pub mod snapshot;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::drain::Drains;
 use self::member::Member;
+pub use self::reserve::{Offer, Unplaced};
 pub use self::room_now::RoomNow;
-use super::demand::Demand;
+use super::cost::CostModel;
 use super::load::{self, ReportError};
-use super::place::{self, Choice, NodeState, Refusal};
+use super::place::decision::Roster;
+use super::place::{NodeState, NodeView};
+use super::policy::Policy;
+use super::work::Work;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::wire::message::LeaseId;
-use crate::wire::report::{Capabilities, Heartbeat, NodeHello};
+use crate::wire::report::{Capabilities, EncoderOn, Heartbeat, NodeHello};
 
 /// How long an offered lease waits for its node to connect. A node dials at once; two seconds are one lost SYN and
 /// its first retransmission (RFC 6298 §2: 1 s) on a slow link.
@@ -73,6 +82,23 @@ pub enum Command {
         /// Why, if it is lost.
         reason: Option<Reason>,
     },
+    /// Ask a node to prove again what it can do.
+    Prove {
+        /// The node's control connection.
+        connection: ConnectionId,
+    },
+    /// Nothing but news: a node that is drained has no lease left.
+    Drained {
+        /// The node.
+        node: Name,
+    },
+    /// Nothing but news: encoders of a node that worked work no more.
+    EncodersLost {
+        /// The node.
+        node: Name,
+        /// Which ones, and where.
+        encoders: Vec<EncoderOn>,
+    },
 }
 
 /// How a lease ended without being given up.
@@ -86,17 +112,6 @@ pub struct LeaseFailure {
     pub reason: Reason,
     /// For the log and the API.
     pub detail: String,
-}
-
-/// A lease that has just been offered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Offer {
-    /// Its identity.
-    pub lease: LeaseId,
-    /// The control connection of the node that it goes to.
-    pub connection: ConnectionId,
-    /// The node, and why it.
-    pub choice: Choice,
 }
 
 /// Why a node's message is not taken. Its connection is to be closed.
@@ -140,11 +155,18 @@ pub struct Fleet {
     suspect_after: Duration,
     members: BTreeMap<Name, Member>,
     connections: BTreeMap<ConnectionId, Name>,
-    drains: Drains,
     /// Bounded by the slots of all nodes.
     leases: BTreeMap<LeaseId, Lease>,
     last_lease: u64,
     seed: u64,
+    policy: Policy,
+    costs: CostModel,
+    /// Names of nodes that take nothing new, connected or not; at most [`orders::MAX_DRAINS`].
+    drains: BTreeSet<Name>,
+    /// Nothing is due before; heartbeats only move what is due to later, so it need not be looked for with each.
+    due: Option<Instant>,
+    /// What decisions tell of the members; made anew when they have changed.
+    roster: Option<Arc<Roster>>,
     /// Drained after every input; one input makes at most a command or two for each node and lease.
     commands: VecDeque<Command>,
 }
@@ -154,6 +176,11 @@ pub struct Fleet {
 struct Lease {
     node: Name,
     phase: Phase,
+    /// What it does and by what, which its use is learnt for.
+    work: Work,
+    encoders: Vec<Option<EncoderOn>>,
+    /// When its use was last learnt.
+    learnt: Option<Instant>,
 }
 
 /// How far a lease is; only an offer can expire.
@@ -164,17 +191,22 @@ enum Phase {
 }
 
 impl Fleet {
-    /// An empty fleet. A node is suspect after `suspect_after` without a heartbeat; `seed` breaks ties between nodes.
+    /// An empty fleet. A node is suspect after `suspect_after` without a heartbeat; `costs` is what was learnt before; `seed`
+    /// breaks ties between nodes.
     #[must_use]
-    pub fn new(suspect_after: Duration, seed: u64) -> Self {
+    pub fn new(suspect_after: Duration, policy: Policy, costs: CostModel, seed: u64) -> Self {
         Self {
             suspect_after,
             members: BTreeMap::new(),
             connections: BTreeMap::new(),
-            drains: Drains::default(),
             leases: BTreeMap::new(),
             last_lease: 0,
             seed,
+            policy,
+            costs,
+            drains: BTreeSet::new(),
+            due: None,
+            roster: None,
             commands: VecDeque::new(),
         }
     }
@@ -215,9 +247,11 @@ impl Fleet {
         }
         self.connections.insert(connection, name.clone());
         let mut member = Member::new(connection, hello, now);
-        member.drain(self.drains.contains(&name));
+        member.set_draining(self.drains.contains(&name));
         let state = member.state();
+        self.watch(member.next_deadline(self.suspect_after));
         self.members.insert(name.clone(), member);
+        self.roster = None;
         self.report(name, state, None);
         Ok(())
     }
@@ -237,6 +271,7 @@ impl Fleet {
         let was = member.state();
         member.handle_heartbeat(heartbeat, now)?;
         let (name, state) = (member.name().clone(), member.state());
+        self.learn(&name, now);
         if was != state {
             self.report(name, state, None);
         }
@@ -255,7 +290,13 @@ impl Fleet {
     ) -> Result<(), NodeError> {
         self.handle_deadline(now);
         let capabilities = load::bounded_capabilities(capabilities)?;
-        self.member(connection)?.handle_capabilities(capabilities);
+        let member = self.member(connection)?;
+        let encoders = member.handle_capabilities(capabilities, now);
+        let node = member.name().clone();
+        self.roster = None;
+        if !encoders.is_empty() {
+            self.commands.push_back(Command::EncodersLost { node, encoders });
+        }
         Ok(())
     }
 
@@ -266,7 +307,8 @@ impl Fleet {
     pub fn handle_leaving(&mut self, connection: ConnectionId, now: Instant) -> Result<(), NodeError> {
         self.handle_deadline(now);
         let member = self.member(connection)?;
-        if member.leave() {
+        let was = member.state();
+        if member.leave() && was != member.state() {
             let name = member.name().clone();
             self.report(name, NodeState::Draining, None);
         }
@@ -283,7 +325,7 @@ impl Fleet {
         let detail = format!("the control connection of {name} ended: {reason}");
         self.lose(&name, reason, &detail, now);
         if leaving {
-            self.members.remove(&name);
+            self.remove(&name);
         }
     }
 
@@ -301,32 +343,15 @@ impl Fleet {
     ) -> Result<(), NodeError> {
         self.handle_deadline(now);
         let node = self.member(connection)?.name().clone();
-        if self.leases.get(&lease).is_some_and(|held| held.node == node) {
+        if let Some(held) = self.leases.get(&lease).filter(|held| held.node == node) {
+            let work = held.work.clone();
+            self.member(connection)?.handle_refused(work, now);
             let colon = if detail.is_empty() { "" } else { ": " };
             let detail: String = detail.chars().filter(|c| !c.is_control()).take(MAX_DETAIL_CHARS).collect();
             let detail = format!("{node} refused the lease: {reason}{colon}{detail}");
-            self.fail(lease, reason, detail);
+            self.fail(lease, reason, detail, now);
         }
         Ok(())
-    }
-
-    /// Places a demand and offers a lease to the node chosen. The slot is taken from now on.
-    ///
-    /// # Errors
-    /// When no node will do.
-    pub fn reserve(&mut self, demand: &Demand, now: Instant) -> Result<Offer, Refusal> {
-        self.handle_deadline(now);
-        let views: Vec<_> = self.members.values().map(Member::view).collect();
-        self.seed = next_seed(self.seed);
-        let choice = place::place(&views, demand, self.seed)?;
-        self.last_lease += 1;
-        let lease = LeaseId(self.last_lease);
-        let member = self.members.get_mut(&choice.node).expect("the choice is one of the members");
-        let connection = member.connection().expect("only a connected node is alive");
-        member.leases.insert(lease);
-        let phase = Phase::Offered { expires: now + OFFER_TIMEOUT };
-        self.leases.insert(lease, Lease { node: choice.node.clone(), phase });
-        Ok(Offer { lease, connection, choice })
     }
 
     /// The node has connected for a lease. Says whether it is still on offer; attaching twice is not possible.
@@ -347,7 +372,7 @@ impl Fleet {
     /// connection, and would not see that it is closed. One that has ended it by itself ignores that. Nothing happens if
     /// it had failed here before.
     pub fn handle_released(&mut self, lease: LeaseId, now: Instant) {
-        if let Some(Lease { node, .. }) = self.forget(lease) {
+        if let Some(Lease { node, .. }) = self.forget(lease, now) {
             self.cancel(&node, lease, Reason::Superseded);
         }
         self.handle_deadline(now);
@@ -355,10 +380,13 @@ impl Fleet {
 
     /// Time has passed: offers expire, silent nodes become suspect and then lost, lost ones are forgotten.
     pub fn handle_deadline(&mut self, now: Instant) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
         let expired: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| lease.phase.expired(now)).map(|(&id, _)| id).collect();
         for lease in expired {
-            self.expire(lease);
+            self.expire(lease, now);
         }
         let due: Vec<Name> = self
             .members
@@ -369,11 +397,17 @@ impl Fleet {
         for name in due {
             self.grow_older(&name, now);
         }
+        self.due = self.first_due();
     }
 
-    /// When [`Fleet::handle_deadline`] has something to do next, without any other input.
+    /// When [`Fleet::handle_deadline`] is to be called at the latest, without any other input. It may find then that
+    /// there is nothing to do yet.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn first_due(&self) -> Option<Instant> {
         let offers = self.leases.values().filter_map(|lease| lease.phase.expires());
         let members = self.members.values().filter_map(|member| member.next_deadline(self.suspect_after));
         offers.chain(members).min()
@@ -396,6 +430,29 @@ impl Fleet {
         self.connections.get(&connection)
     }
 
+    /// Something is due at `at` too.
+    fn watch(&mut self, at: Option<Instant>) {
+        self.due = self.due.into_iter().chain(at).min();
+    }
+
+    /// The nodes as a decision sees them, by name.
+    #[must_use]
+    pub fn views(&self) -> Vec<NodeView<'_>> {
+        self.members.values().map(Member::view).collect()
+    }
+
+    /// What work is reckoned to cost.
+    #[must_use]
+    pub fn costs(&self) -> &CostModel {
+        &self.costs
+    }
+
+    /// How nodes are chosen.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     fn member(&mut self, connection: ConnectionId) -> Result<&mut Member, NodeError> {
         let name = self.connections.get(&connection).ok_or(NodeError::NoHello)?;
         self.members.get_mut(name).ok_or(NodeError::NoHello)
@@ -412,36 +469,43 @@ impl Fleet {
     }
 
     /// Nobody came for an offer: the stream learns it, and the node that it need not come any more.
-    fn expire(&mut self, lease: LeaseId) {
+    fn expire(&mut self, lease: LeaseId, now: Instant) {
         let Some(node) = self.leases.get(&lease).map(|held| held.node.clone()) else { return };
         let detail = format!("{node} did not connect for the lease within {} s", OFFER_TIMEOUT.as_secs());
-        self.fail(lease, Reason::HandshakeTimeout, detail);
+        self.fail(lease, Reason::HandshakeTimeout, detail, now);
         self.cancel(&node, lease, Reason::HandshakeTimeout);
     }
 
     /// Ends a lease that was not given up. Its slot is free before anybody hears of it.
-    fn fail(&mut self, lease: LeaseId, reason: Reason, detail: String) {
-        if let Some(Lease { node, .. }) = self.forget(lease) {
+    fn fail(&mut self, lease: LeaseId, reason: Reason, detail: String, now: Instant) {
+        if let Some(Lease { node, .. }) = self.forget(lease, now) {
             self.commands.push_back(Command::Fail(LeaseFailure { lease, node, reason, detail }));
         }
     }
 
     /// Takes a lease out of both places that know it.
-    fn forget(&mut self, lease: LeaseId) -> Option<Lease> {
+    fn forget(&mut self, lease: LeaseId, now: Instant) -> Option<Lease> {
         let held = self.leases.remove(&lease)?;
         if let Some(member) = self.members.get_mut(&held.node) {
             member.leases.remove(&lease);
+            member.room.release(lease, now);
+            if member.is_drained() && member.is_connected() {
+                self.commands.push_back(Command::Drained { node: held.node.clone() });
+            }
         }
         Some(held)
+    }
+
+    /// Nothing more is shown of a member.
+    fn remove(&mut self, name: &Name) {
+        self.members.remove(name);
+        self.roster = None;
     }
 
     /// A member's own deadline has come: it is suspect, then lost, then forgotten.
     fn grow_older(&mut self, name: &Name, now: Instant) {
         let Some(member) = self.members.get_mut(name) else { return };
-        let Some(connection) = member.connection() else {
-            self.members.remove(name);
-            return;
-        };
+        let Some(connection) = member.connection() else { return self.remove(name) };
         let silence = member.silence(now);
         if silence >= self.suspect_after.saturating_mul(LOST_AFTER_SUSPICIONS) {
             let detail = format!("{name} was silent for {} ms", silence.as_millis());
@@ -463,8 +527,9 @@ impl Fleet {
         // To a stream it makes a difference whether its node was told to stop or failed.
         let told = if reason == Reason::NodeStopping { reason } else { Reason::NodeLost };
         for lease in member.leases.clone() {
-            self.fail(lease, told, detail.to_owned());
+            self.fail(lease, told, detail.to_owned(), now);
         }
+        self.watch(now.checked_add(LOST_SHOWN_FOR));
         self.report(name.clone(), NodeState::Lost, Some(reason));
         self.forget_oldest_lost();
     }
@@ -475,7 +540,7 @@ impl Fleet {
         if lost().count() > MAX_LOST_SHOWN
             && let Some(oldest) = lost().min().map(|(_, name)| name.clone())
         {
-            self.members.remove(&oldest);
+            self.remove(&oldest);
         }
     }
 }
@@ -491,14 +556,6 @@ impl Phase {
     fn expired(self, now: Instant) -> bool {
         self.expires().is_some_and(|at| at <= now)
     }
-}
-
-/// One step of SplitMix64 (Steele, Lea, Flood 2014): ties are broken evenly, and a test can repeat them.
-fn next_seed(seed: u64) -> u64 {
-    let step = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mixed = (step ^ (step >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

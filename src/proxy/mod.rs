@@ -145,6 +145,7 @@ impl Proxy {
                 .map(|(name, tenant)| (name.clone(), tenant.limits()))
                 .collect(),
             tls: self.fleet_tls.as_ref().map(|tls| Arc::clone(&tls.config)),
+            policy: self.config.placement.policy,
         };
         if let Some(Tls { watch, .. }) = self.fleet_tls {
             services.spawn(watch.run(late_stop.clone()));

@@ -70,9 +70,13 @@ impl Backoff {
     pub fn handle_failure(&mut self, node: Option<Name>, reason: Reason, detail: String, now: Instant) {
         self.last = Some((reason, detail));
         self.forget(now);
-        if matches!(reason, Reason::NoNode | Reason::NoRoom) {
+        let not_taken = matches!(
+            reason,
+            Reason::NoSlot | Reason::NoRoom | Reason::NodeStopping | Reason::HandshakeTimeout
+        );
+        if reason == Reason::NoNode || (reason == Reason::NoRoom && node.is_none()) {
             self.not_before = Some(now + PLACE_AGAIN);
-        } else if matches!(reason, Reason::NoSlot | Reason::NodeStopping | Reason::HandshakeTimeout) {
+        } else if not_taken {
             // The node did not take it, which says nothing of the stream: the next best, and the same one not too soon.
             let again = node.is_none() || self.recent.iter().any(|failure| failure.node == node);
             self.not_before = again.then(|| now + PLACE_AGAIN);

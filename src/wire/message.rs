@@ -65,6 +65,8 @@ pub enum ProxyMessage {
         proxy: String,
         /// How often to send a heartbeat, in milliseconds.
         heartbeat_ms: u64,
+        /// The share of each dimension of a node that the proxy fills. A node does not refuse what stays under it.
+        headroom: f64,
     },
     /// The node is not taken; the connection closes.
     Refused {

@@ -19,7 +19,7 @@ fn an_unknown_key_is_told_with_the_nearest_known() {
     let text = "[rtpm]\nlisten = 1\n[stream]\ntake_over = 1\n[profiles.a]\nrenditions = [\n{ hight = 3 }]\n\
         [tenants.t]\nkeys = [{ key = 'hunter2', strem = 'x' }]\n";
     insta::assert_snapshot!(said(text), @r#"
-    1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, rtmps, fleet, gop_log, stream, origin, node, tenants, profiles
+    1: rtpm: unknown key (did you mean "rtmp"?), known here: http, rtmp, rtmps, fleet, gop_log, stream, origin, placement, node, tenants, profiles
     4: stream.take_over: unknown key (did you mean "takeover"?), known here: reconnect_grace, takeover
     7: profiles.a.renditions[0].hight: unknown key (did you mean "height"?), known here: name, height, video_bitrate, video_codec, encoder, preset, fps, threads
     7: profiles.a.renditions[0]: needs the key "name"

@@ -89,7 +89,8 @@ impl FakeProxy {
     pub(super) async fn control(&self) -> (NodeHello, Peer) {
         let (_, mut peer) = self.upgrade(CONTROL_PATH).await;
         let NodeMessage::Hello(hello) = peer.next().await.unwrap() else { panic!("no hello") };
-        peer.send(&ProxyMessage::Welcome { proxy: "fake".to_owned(), heartbeat_ms: 20 }).await;
+        peer.send(&ProxyMessage::Welcome { proxy: "fake".to_owned(), heartbeat_ms: 20, headroom: 100.0 })
+            .await;
         (*hello, peer)
     }
 

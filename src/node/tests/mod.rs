@@ -47,6 +47,8 @@ fn settings(proxy: &FakeProxy) -> NodeSettings {
         proxy: proxy.address(),
         token: Some(Secret::new(TOKEN)),
         trust: None,
+        cost_per_hour: None,
+        watts: None,
     }
 }
 

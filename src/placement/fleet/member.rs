@@ -1,14 +1,22 @@
 //! One node of the fleet: what it said about itself, when it was last heard, and the leases that it was given.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{ConnectionId, LOST_AFTER_SUSPICIONS, LOST_SHOWN_FOR};
 use crate::base::names::Name;
 use crate::placement::load::{self, ReportError};
 use crate::placement::place::{NodeState, NodeView};
+use crate::placement::room::Room;
+use crate::placement::work::Work;
 use crate::wire::message::LeaseId;
-use crate::wire::report::{Capabilities, Heartbeat, Load, NodeHello};
+use crate::wire::report::{Capabilities, EncoderOn, Heartbeat, LeaseLoad, Load, NodeHello};
+
+/// For how long a node that refused a lease is passed over for more of the same work, if another would do: until some
+/// heartbeats have said why.
+const PASSED_OVER_FOR: Duration = Duration::from_secs(2);
+/// The most such refusals that are remembered of a node; the oldest is forgotten.
+const MAX_REFUSED: usize = 8;
 
 /// A node that is connected, or was not long ago.
 #[derive(Debug)]
@@ -20,10 +28,18 @@ pub(super) struct Member {
     load: Load,
     /// How many leases it said it holds.
     leases_reported: u32,
+    /// What it said last of those that it was given.
+    lease_loads: Vec<LeaseLoad>,
+    /// What of it is taken.
+    pub(super) room: Room,
+    /// How many leases it refused.
+    refused: u64,
+    /// Of what work, lately.
+    refused_work: VecDeque<(Work, Instant)>,
+    /// Whether it was asked to take nothing new.
+    draining: bool,
     /// Its hello counts as the first heartbeat.
     last_heard: Instant,
-    /// Whether it was asked for that it gets no new lease.
-    drained: bool,
     /// Leases offered to it or attached.
     pub(super) leases: BTreeSet<LeaseId>,
 }
@@ -47,11 +63,15 @@ impl Member {
     pub(super) fn new(connection: ConnectionId, hello: NodeHello, now: Instant) -> Self {
         Self {
             standing: Standing::Connected { connection, silent: false, leaving: false },
+            room: Room::new(hello.capacity, &hello.capabilities.gpus),
             hello,
             load: Load::default(),
             leases_reported: 0,
+            lease_loads: Vec::new(),
+            refused: 0,
+            refused_work: VecDeque::new(),
+            draining: false,
             last_heard: now,
-            drained: false,
             leases: BTreeSet::new(),
         }
     }
@@ -72,11 +92,28 @@ impl Member {
         self.leases_reported
     }
 
+    pub(super) fn lease_loads(&self) -> &[LeaseLoad] {
+        &self.lease_loads
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Whether it was asked to take nothing new and has nothing left.
+    pub(super) fn is_drained(&self) -> bool {
+        self.draining && self.leases.is_empty() && (self.leases_reported == 0 || !self.is_connected())
+    }
+
     pub(super) fn connection(&self) -> Option<ConnectionId> {
         match self.standing {
             Standing::Connected { connection, .. } => Some(connection),
             Standing::Lost { .. } => None,
         }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection().is_some()
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -96,7 +133,7 @@ impl Member {
             Standing::Lost { .. } => NodeState::Lost,
             Standing::Connected { silent: true, .. } => NodeState::Suspect,
             Standing::Connected { leaving: true, .. } => NodeState::Draining,
-            Standing::Connected { .. } if self.drained => NodeState::Draining,
+            Standing::Connected { .. } if self.draining => NodeState::Draining,
             Standing::Connected { .. } => NodeState::Alive,
         }
     }
@@ -113,9 +150,12 @@ impl Member {
             state: self.state(),
             slots: self.hello.capacity.slots,
             leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
-            encoders: &self.hello.capabilities.encoders,
-            ffmpeg_version: &self.hello.capabilities.ffmpeg_version,
-            reads: &self.hello.capabilities.reads,
+            tags: &self.hello.tags,
+            class: &self.hello.class,
+            capabilities: &self.hello.capabilities,
+            room: &self.room,
+            cost_per_hour: self.hello.cost_per_hour,
+            watts: self.hello.watts,
         }
     }
 
@@ -125,7 +165,11 @@ impl Member {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<(), ReportError> {
-        (self.load, self.leases_reported) = load::bounded_heartbeat(heartbeat, self.hello.capacity)?;
+        let Heartbeat { load, mut leases } = load::bounded_heartbeat(heartbeat, self.hello.capacity)?;
+        self.room.handle_heartbeat(&load, &leases, now);
+        self.leases_reported = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+        leases.retain(|report| self.leases.contains(&report.lease));
+        (self.load, self.lease_loads) = (load, leases);
         self.last_heard = now;
         if let Standing::Connected { silent, .. } = &mut self.standing {
             *silent = false;
@@ -133,9 +177,32 @@ impl Member {
         Ok(())
     }
 
-    /// What it can do has changed.
-    pub(super) fn handle_capabilities(&mut self, capabilities: Capabilities) {
-        self.hello.capabilities = capabilities;
+    /// What it can do has changed. The encoders that it has no more.
+    pub(super) fn handle_capabilities(&mut self, capabilities: Capabilities, now: Instant) -> Vec<EncoderOn> {
+        self.room.handle_gpus(&capabilities.gpus, now);
+        let before = std::mem::replace(&mut self.hello.capabilities, capabilities);
+        let has = |on: &EncoderOn| self.hello.capabilities.encoders.contains(on);
+        before.encoders.into_iter().filter(|on| !has(on)).collect()
+    }
+
+    /// It did not take a lease with this work.
+    pub(super) fn handle_refused(&mut self, work: Work, now: Instant) {
+        self.refused = self.refused.saturating_add(1);
+        if self.refused_work.len() >= MAX_REFUSED {
+            self.refused_work.pop_front();
+        }
+        self.refused_work.push_back((work, now));
+    }
+
+    /// Whether it has just refused the same work.
+    pub(super) fn is_passed_over(&self, work: &Work, now: Instant) -> bool {
+        let just = |at: Instant| now.saturating_duration_since(at) < PASSED_OVER_FOR;
+        self.refused_work.iter().any(|(refused, at)| just(*at) && refused == work)
+    }
+
+    /// It was asked to take nothing new, or again to take what there is.
+    pub(super) fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
     }
 
     /// It gets no new lease from now on. Says whether that is news.
@@ -144,16 +211,6 @@ impl Member {
             Standing::Connected { leaving, .. } => !std::mem::replace(leaving, true),
             Standing::Lost { .. } => false,
         }
-    }
-
-    /// Whether it gets new leases, as it was asked for.
-    pub(super) fn drain(&mut self, drained: bool) {
-        self.drained = drained;
-    }
-
-    /// It was asked for that it empties, and it has.
-    pub(super) fn is_drained(&self) -> bool {
-        self.drained && self.leases.is_empty() && (self.leases_reported == 0 || self.connection().is_none())
     }
 
     /// It was silent for too long.

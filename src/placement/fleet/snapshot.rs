@@ -10,8 +10,9 @@ use crate::base::names::Name;
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::place::NodeState;
 use crate::placement::tenancy::snapshot::TenantSnapshot;
+use crate::wire::cost::Resources;
 use crate::wire::message::LeaseId;
-use crate::wire::report::{Capacity, Load};
+use crate::wire::report::{Capacity, EncoderOn, Gpu, LeaseLoad, Load, UnusableEncoder};
 
 /// All nodes and their totals at one instant: the `fleet` and `nodes` of the stats endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,13 +77,25 @@ pub struct NodeSnapshot {
     pub state: NodeState,
     /// Its tags, sorted.
     pub tags: Vec<Name>,
+    /// The kind of machine; empty where it does not say.
+    pub class: String,
+    /// What an hour of it costs; `null` where nobody said.
+    pub cost_per_hour: Option<f64>,
+    /// What it draws under load, in watts; `null` where nobody said.
+    pub watts: Option<f64>,
     /// FFmpeg's version as it prints it.
     pub ffmpeg_version: String,
-    /// Encoders that work there, sorted.
+    /// Encoders that work there, on any device, sorted.
     pub encoders: Vec<String>,
+    /// Encoders that its FFmpeg has and that failed, at their proof or later, and what went wrong.
+    pub unusable: Vec<UnusableEncoder>,
     /// What its FFmpeg reads from FLV: codecs by their names, and `enhanced_` before those that FLV itself has a name for
     /// where Enhanced RTMP's `FourCC` names them.
     pub reads: Vec<Carriage>,
+    /// What its FFmpeg decodes, by the same names.
+    pub decodes: Vec<Carriage>,
+    /// Its GPUs.
+    pub gpus: Vec<Gpu>,
     /// Milliseconds since it was last heard.
     pub heartbeat_age_ms: u64,
     /// What it measured last.
@@ -95,13 +108,21 @@ pub struct NodeSnapshot {
     pub leases: Vec<LeaseId>,
     /// How many leases it says it holds: more than it was given while an FFmpeg is still ending.
     pub leases_reported: u32,
-    /// Whether it was drained and is empty.
+    /// What each of its leases uses, as it said last.
+    pub lease_loads: Vec<LeaseLoad>,
+    /// Leases that it was given and refused, since it joined.
+    pub refused: u64,
+    /// Whether it takes nothing new because it was asked to, and has nothing left.
     pub drained: bool,
 }
 
-/// What was given away of a node. CPU and memory join when a demand says how much it needs of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What was given away of a node: what its leases are expected to need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reserved {
+    /// CPU cores.
+    pub cores: f64,
+    /// Bytes of memory.
+    pub memory: u64,
     /// Slots with a lease.
     pub slots: u32,
 }
@@ -142,16 +163,42 @@ impl NodeSnapshot {
             name: hello.name.clone(),
             state: view.state,
             tags: hello.tags.clone(),
+            class: hello.class.clone(),
+            cost_per_hour: hello.cost_per_hour,
+            watts: hello.watts,
             ffmpeg_version: hello.capabilities.ffmpeg_version.clone(),
-            encoders: hello.capabilities.encoders.iter().map(|on| on.encoder.clone()).collect(),
+            encoders: encoders(&hello.capabilities.encoders),
+            unusable: hello.capabilities.unusable.clone(),
             reads: hello.capabilities.reads.clone(),
+            decodes: hello.capabilities.decodes.clone(),
+            gpus: hello.capabilities.gpus.clone(),
             heartbeat_age_ms: u64::try_from(member.silence(now).as_millis()).unwrap_or(u64::MAX),
             load: member.load().clone(),
             capacity: hello.capacity,
-            reserved: Reserved { slots: view.leases },
+            reserved: Reserved { slots: view.leases, ..Reserved::of(member.room.reserved()) },
             leases: member.leases.iter().copied().collect(),
             leases_reported: member.leases_reported(),
+            lease_loads: member.lease_loads().to_vec(),
+            refused: member.refused(),
             drained: member.is_drained(),
         }
     }
+}
+
+impl Reserved {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is never negative"
+    )]
+    fn of(reserved: Resources) -> Self {
+        Self { cores: reserved.cpu, memory: reserved.memory as u64, slots: 0 }
+    }
+}
+
+/// Each name once; the list is sorted by name and device.
+fn encoders(on: &[EncoderOn]) -> Vec<String> {
+    let mut names: Vec<String> = on.iter().map(|on| on.encoder.clone()).collect();
+    names.dedup();
+    names
 }

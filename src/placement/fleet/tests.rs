@@ -1,8 +1,9 @@
 use super::*;
 use crate::base::clock;
 use crate::ffmpeg::capability::Carriage;
+use crate::placement::demand::Demand;
 use crate::placement::load::MAX_TAGS;
-use crate::wire::report::{Capabilities, Capacity, EncoderOn, LeaseLoad, Load};
+use crate::wire::report::{Capabilities, Capacity, EncoderOn, Gpu, LeaseLoad, Load, UnusableEncoder};
 
 mod membership;
 mod simulation;
@@ -42,7 +43,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { fleet: Fleet::new(SUSPECT_AFTER, 1), now: clock::now() }
+        let fleet = Fleet::new(SUSPECT_AFTER, Policy::default(), CostModel::default(), 1);
+        Self { fleet, now: clock::now() }
     }
 
     /// With these nodes, of two slots each, on connections 1, 2, 3 …
@@ -65,7 +67,7 @@ impl World {
         taken.expect("a sound heartbeat");
     }
 
-    fn reserve(&mut self) -> Result<Offer, Refusal> {
+    fn reserve(&mut self) -> Result<Offer, Unplaced> {
         self.fleet.reserve(&Demand::default(), self.now)
     }
 
@@ -295,24 +297,44 @@ fn the_snapshot_has_the_fields_of_the_contract() {
         serde_json::to_string(&World::new().fleet.snapshot(clock::now())).expect("plain data"),
         r#"{"fleet":{"nodes":0,"alive":0,"draining":0,"queue_length":0,"capacity_cores":0,"used_cores":0.0},"nodes":[]}"#
     );
-    let mut world = World::with(&["a"]);
-    world.beat(1);
+    let mut world = World::new();
+    let mut hello = NodeHello { cost_per_hour: Some(0.5), ..hello("a", 2) };
+    let on = EncoderOn { encoder: "h264_qsv".into(), gpu: None };
+    hello.capabilities.unusable = vec![UnusableEncoder { on, detail: "no device".into() }];
+    hello.capabilities.decodes = vec![Carriage::H264];
+    hello.capabilities.gpus = vec![Gpu { index: 0, name: "L4".into(), memory: 7, sessions: Some(8) }];
+    let nvenc = |gpu| EncoderOn { encoder: "h264_nvenc".into(), gpu: Some(gpu) };
+    hello.capabilities.encoders.extend([nvenc(0), nvenc(1)]);
+    world.fleet.handle_hello(ConnectionId(1), hello, world.now).expect("a new node");
     world.reserve().expect("a has room");
+    let report = |lease| LeaseLoad { lease, cpu: Some(0.25), memory: 5, speed: Some(1.0), lag_ms: Some(40) };
+    let leases = vec![report(LeaseId(1)), report(LeaseId(77))];
+    let beat = Heartbeat { leases, ..heartbeat(0.5) };
+    world.fleet.handle_heartbeat(ConnectionId(1), &beat, world.now).expect("a sound heartbeat");
     world.now += Duration::from_millis(120);
-    let expected = serde_json::json!({
+    let mut expected = serde_json::json!({
         "fleet": { "nodes": 1, "alive": 1, "draining": 0, "queue_length": 0, "capacity_cores": 4, "used_cores": 2.0 },
         "nodes": [{
-            "id": "a", "name": "a", "state": "alive", "tags": [], "ffmpeg_version": "9.0.2",
-            "encoders": ["libx264"], "reads": ["h264", "aac"], "heartbeat_age_ms": 120,
+            "id": "a", "name": "a", "state": "alive", "tags": [], "class": "x86", "cost_per_hour": 0.5, "watts": null,
+            "ffmpeg_version": "9.0.2", "encoders": ["h264_nvenc", "libx264"],
+            "unusable": [{ "encoder": "h264_qsv", "gpu": null, "detail": "no device" }],
+            "reads": ["h264", "aac"], "decodes": ["h264"],
+            "gpus": [{ "index": 0, "name": "L4", "memory": 7, "sessions": 8 }],
+            "heartbeat_age_ms": 120,
             "load": {
                 "cpu": 0.5, "memory": 1_048_576, "disk_read_bps": 0, "disk_write_bps": 0, "disk_busy": 0.0,
                 "disk_latency_ms": 0.0, "net_rx_bps": 0, "net_tx_bps": 0, "queue_length": 0, "gpus": [],
             },
-            "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2, "network_bps": null }, "reserved": { "slots": 1 },
-            "leases": [1], "leases_reported": 0, "drained": false,
+            "capacity": { "cores": 4, "memory": 1_073_741_824, "slots": 2, "network_bps": null },
+            "leases": [1], "leases_reported": 2, "refused": 0, "drained": false,
+            "lease_loads": [{ "lease": 1, "cpu": 0.25, "memory": 5, "speed": 1.0, "lag_ms": 40 }],
         }],
     });
-    assert_eq!(serde_json::to_value(world.fleet.snapshot(world.now)).expect("plain data"), expected);
+    let shown = serde_json::to_value(world.fleet.snapshot(world.now)).expect("plain data");
+    let reserved = &shown["nodes"][0]["reserved"];
+    assert_eq!((&reserved["slots"], reserved["cores"].is_f64()), (&1.into(), true));
+    expected["nodes"][0]["reserved"] = reserved.clone();
+    assert_eq!(shown, expected);
 }
 
 #[test]

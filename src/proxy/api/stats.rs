@@ -3,6 +3,7 @@
 //! Snapshots are published when something changes. What goes on by itself, an age or an uptime, is as of `taken_at`,
 //! and [`Stats`] adds what has passed since.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::media::track::{AudioCodec, TrackKind, VideoCodec};
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot};
+use crate::placement::place::decision::Decision;
 use crate::placement::tenancy::snapshot::TenantSnapshot;
 
 /// Everything in one answer.
@@ -179,6 +181,9 @@ pub struct StreamStats {
     pub last_failure: Option<FailureStats>,
     /// Committed fragments and access units of audio that could not be listed: 0, or a fault of ours.
     pub left_out: u64,
+    /// Why it is on its node, or on none: the last decision. Too long for a list of streams; it is shown with one stream.
+    #[serde(skip)]
+    pub placement: Option<Arc<Decision>>,
     /// The outputs.
     pub renditions: Vec<RenditionStats>,
     /// Seconds since its first publish.

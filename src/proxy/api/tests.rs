@@ -10,9 +10,10 @@ use super::*;
 use crate::base::names::{Name, StreamName};
 use crate::base::secret::Secret;
 use crate::hls::View;
+use crate::placement::fleet::orders;
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot, Reserved};
 use crate::placement::place::NodeState;
-use crate::proxy::fleet::{FleetSnapshot, OrderError};
+use crate::proxy::fleet::FleetSnapshot;
 use crate::proxy::origin::StreamHandle;
 use crate::wire::report::{Capacity, Load};
 
@@ -40,6 +41,7 @@ pub(crate) fn stream_stats(stream: &str) -> StreamStats {
         last_failover: None,
         last_failure: None,
         left_out: 0,
+        placement: None,
         renditions: vec![RenditionStats {
             name: name("720p"),
             width: None,
@@ -58,15 +60,23 @@ fn node() -> NodeSnapshot {
         name: name("n1"),
         state: NodeState::Alive,
         tags: Vec::new(),
+        class: "x86".to_owned(),
+        cost_per_hour: None,
+        watts: None,
         ffmpeg_version: "5.1.9".to_owned(),
         encoders: vec!["libx264".to_owned()],
+        unusable: Vec::new(),
         reads: Vec::new(),
+        decodes: Vec::new(),
+        gpus: Vec::new(),
         heartbeat_age_ms: 40,
         load: Load { cpu: 0.5, memory: 1024, ..Load::default() },
         capacity: Capacity { cores: 2, memory: 4096, slots: 4, network_bps: None },
         reserved: Reserved::default(),
         leases: Vec::new(),
         leases_reported: 0,
+        lease_loads: Vec::new(),
+        refused: 0,
         drained: false,
     }
 }
@@ -148,8 +158,8 @@ async fn stats_have_the_contracts_fields() {
     assert_eq!(fields(&body), "fleet nodes proxy streams tenants");
     assert_eq!(fields(&body["proxy"]), "id ingest_bitrate ingest_bytes publishers rtmp uptime_s version");
     assert_eq!(fields(&body["fleet"]), "alive capacity_cores draining nodes queue_length used_cores");
-    let node = "capacity drained encoders ffmpeg_version heartbeat_age_ms id leases leases_reported load name reads \
-                reserved state tags";
+    let node = "capacity class cost_per_hour decodes drained encoders ffmpeg_version gpus heartbeat_age_ms id \
+                lease_loads leases leases_reported load name reads refused reserved state tags unusable watts";
     assert_eq!(fields(&body["nodes"][0]), node);
     let stream = "attempts committed frames_duplicated frames_lost frames_undecodable gop_log last_failover \
                   last_failure left_out name node protocol reattachments renditions source startup_ms state \
@@ -221,7 +231,7 @@ fn obedient() -> ApiState {
     let fleet =
         FleetHandle::answering((*shown.fleet.now()).clone(), |node, order| match (node.as_str(), order) {
             ("n1", _) => Ok(()),
-            _ => Err(OrderError::UnknownNode(node.into())),
+            _ => Err(orders::OrderError::UnknownNode(node).into()),
         });
     ApiState { fleet, ..shown }
 }

@@ -17,11 +17,12 @@ use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::placement::fleet::drain::UnknownNode;
+use crate::placement::cost::CostModel;
+use crate::placement::fleet::orders::OrderError;
 use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError, Offer};
 use crate::placement::place::NodeState;
+use crate::placement::place::decision::Decision;
 use crate::placement::tenancy::{Tenancy, Wish};
-use crate::wire::cost::Cost;
 use crate::wire::message::{LeaseId, LeaseSpec, NodeMessage, ProxyMessage};
 use crate::wire::report::NodeHello;
 
@@ -48,7 +49,21 @@ pub(super) enum Input {
     /// A lease's task is done.
     Released { lease: LeaseId },
     /// An operator wants something of a node.
-    Order { node: Name, order: Order, reply: oneshot::Sender<Result<(), UnknownNode>> },
+    Order { node: Name, order: Order, reply: oneshot::Sender<Result<(), OrderError>> },
+}
+
+/// Why a request got no lease.
+struct NoLease {
+    reason: Reason,
+    detail: String,
+    /// What each node lacks; `None` where it was not its tenant's turn.
+    decision: Option<Arc<Decision>>,
+}
+
+impl NoLease {
+    fn of(reason: Reason, detail: impl ToString, decision: Option<Arc<Decision>>) -> Self {
+        Self { reason, detail: detail.to_string(), decision }
+    }
 }
 
 /// The task's state.
@@ -85,7 +100,7 @@ impl Dispatch {
         // Ties between nodes need be even, not secret: without random bits the clock will do.
         let seed = getrandom::u64().unwrap_or_else(|_| clock::unix_now().as_secs());
         Self {
-            fleet: Fleet::new(settings.suspect_after, seed),
+            fleet: Fleet::new(settings.suspect_after, settings.policy, CostModel::default(), seed),
             tenancy: Tenancy::new(settings.tenants.clone()),
             ended: Arc::default(),
             settings,
@@ -159,46 +174,51 @@ impl Dispatch {
     fn handle_request(&mut self, request: LeaseRequest, now: Instant) {
         let secret = match LeaseSecret::generate() {
             Ok(secret) => secret,
-            Err(error) => return self.refuse(request, Reason::Internal, error.to_string()),
+            Err(error) => return self.refuse(request, Reason::Internal, error.to_string(), None),
         };
         let offer = match self.place(&request, now) {
             Ok(offer) => offer,
-            Err(Refused { reason, text }) => return self.refuse(request, reason, text),
+            Err(NoLease { reason, detail, decision }) => {
+                return self.refuse(request, reason, detail, decision);
+            }
         };
+        debug!(stream = %request.stream, attempt = request.attempt.number, placement = %offer.decision, "lease placed");
         let spec = LeaseSpec {
             lease: offer.lease,
             secret: secret.expose(),
             stream: request.stream.clone(),
             attempt: request.attempt.clone(),
-            encoders: Vec::new(),
-            cost: Cost::default(),
+            encoders: offer.choice.encoders,
+            cost: offer.choice.cost,
         };
         let (slot, socket) = oneshot::channel();
         let (fail, failed) = oneshot::channel();
         self.offers.insert(secret, (offer.lease, slot));
         self.leases.insert(offer.lease, fail);
         self.running.insert(offer.lease);
-        let lease = Lease { id: offer.lease, node: offer.choice.node, request, socket, failed };
+        let (id, node, placement) = (offer.lease, offer.choice.node, offer.decision);
+        let lease = Lease { id, node, placement, request, socket, failed };
         self.tasks.spawn(lease.run(self.inbox.clone()));
         self.send(offer.connection, ProxyMessage::Lease(Box::new(spec)), now);
     }
 
     /// A node for the request, if it is its tenant's turn.
-    fn place(&mut self, request: &LeaseRequest, now: Instant) -> Result<Offer, Refused> {
+    fn place(&mut self, request: &LeaseRequest, now: Instant) -> Result<Offer, NoLease> {
         let (stream, demand) = (&request.stream, &request.demand);
         self.fleet.handle_deadline(now);
         self.end_bookings();
         let wish = Wish { work: demand.work.clone(), require_tags: demand.require_tags.clone() };
         let judged = self.tenancy.handle_demand(stream, &wish, &self.fleet.room_at(now), now);
-        judged.map_err(|refusal| Refused::new(refusal.reason(), refusal))?;
+        judged.map_err(|refusal| NoLease::of(refusal.reason(), refusal, None))?;
         match self.fleet.reserve(demand, now) {
             Ok(offer) => {
-                self.tenancy.handle_placed(stream, offer.lease, &Cost::default());
+                self.tenancy.handle_placed(stream, offer.lease, &offer.choice.cost);
                 Ok(offer)
             }
             Err(refusal) => {
                 self.tenancy.handle_waiting(stream, now);
-                Err(Refused::new(refusal.reason(), refusal))
+                let decision = Arc::clone(&refusal.decision);
+                Err(NoLease::of(refusal.reason(), refusal, Some(decision)))
             }
         }
     }
@@ -225,11 +245,17 @@ impl Dispatch {
         }
     }
 
-    fn refuse(&self, request: LeaseRequest, reason: Reason, detail: String) {
+    fn refuse(
+        &self,
+        request: LeaseRequest,
+        reason: Reason,
+        detail: String,
+        placement: Option<Arc<Decision>>,
+    ) {
         // A stream that waits asks four times a second; that it waits is in its stats.
         debug!(stream = %request.stream, attempt = request.attempt.number, %reason, detail, "lease not placed");
         // A task of its own, because the stream may not have room for the event now.
-        self.tasks.spawn(refuse(request, reason, detail));
+        self.tasks.spawn(refuse(request, reason, detail, placement));
     }
 
     /// A node wants to join: it is told that it is welcome, or why not.
@@ -245,8 +271,8 @@ impl Dispatch {
         match self.fleet.handle_hello(connection, hello, now) {
             Ok(()) => {
                 let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
-                let proxy = self.settings.proxy_id.clone();
-                self.send(connection, ProxyMessage::Welcome { proxy, heartbeat_ms }, now);
+                let (proxy, headroom) = (self.settings.proxy_id.clone(), self.settings.policy.headroom);
+                self.send(connection, ProxyMessage::Welcome { proxy, heartbeat_ms, headroom }, now);
             }
             Err(error) => self.expel(connection, Some(&node), &error, now),
         }
@@ -301,15 +327,11 @@ impl Dispatch {
     }
 
     /// What an operator wants. A node that cannot be told to prove itself is lost by that, as by any other message.
-    fn handle_order(&mut self, node: &Name, order: Order, now: Instant) -> Result<(), UnknownNode> {
+    fn handle_order(&mut self, node: &Name, order: Order, now: Instant) -> Result<(), OrderError> {
         match order {
             Order::Drain => self.fleet.drain(node, now),
             Order::Undrain => self.fleet.undrain(node, now),
-            Order::Prove => {
-                let connection = self.fleet.connection(node).ok_or_else(|| UnknownNode(node.clone()))?;
-                self.send(connection, ProxyMessage::Prove, now);
-                Ok(())
-            }
+            Order::Prove => self.fleet.prove(node, now),
         }
     }
 
@@ -339,6 +361,11 @@ impl Dispatch {
                 }
                 Command::Fail(failure) => self.fail(failure),
                 Command::Report { node, state, reason } => report(&node, state, reason),
+                Command::Prove { connection } => self.send(connection, ProxyMessage::Prove, clock::now()),
+                Command::Drained { node } => info!(%node, "node drained: it has no lease left"),
+                Command::EncodersLost { node, encoders } => {
+                    warn!(%node, ?encoders, "encoders of a node work no more")
+                }
             }
         }
     }
@@ -403,7 +430,9 @@ impl Dispatch {
 
     fn handle_while_stopping(&mut self, input: Input) {
         match input {
-            Input::Request(request) => self.refuse(*request, Reason::NoNode, "the fleet stops".to_owned()),
+            Input::Request(request) => {
+                self.refuse(*request, Reason::NoNode, "the fleet stops".to_owned(), None);
+            }
             Input::Released { lease } => {
                 self.running.remove(&lease);
             }

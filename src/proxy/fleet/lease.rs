@@ -4,6 +4,7 @@
 mod link;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use crate::base::clock;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::placement::fleet::LeaseFailure;
+use crate::placement::place::decision::Decision;
 use crate::wire::codec::WireError;
 use crate::wire::message::{AttemptEnd, LeaseId, LeaseInput, LeaseOutput};
 
@@ -30,6 +32,8 @@ const GIVE_UP_CHECK: Duration = Duration::from_millis(100);
 pub(super) struct Lease {
     pub(super) id: LeaseId,
     pub(super) node: Name,
+    /// Why it was offered there.
+    pub(super) placement: Arc<Decision>,
     pub(super) request: LeaseRequest,
     /// Gets the connection when the node has come for the lease.
     pub(super) socket: oneshot::Receiver<Upgraded>,
@@ -95,7 +99,8 @@ impl Lease {
 
     /// The two halves of its life. Never returns but by the end of it.
     async fn serve(&mut self, traffic: &mut Traffic) -> Result<Never, Over> {
-        self.tell(LeaseEvent::Placed { node: self.node.clone() }).await?;
+        self.tell(LeaseEvent::Placed { node: self.node.clone(), placement: Arc::clone(&self.placement) })
+            .await?;
         let (upgraded, first) = self.offered().await?;
         self.tell(LeaseEvent::Attached).await?;
         debug!(node = %self.node, "lease attached");
@@ -214,7 +219,7 @@ impl Over {
             | Self::Io(_)
             | Self::Unreadable(_)
             | Self::Unwritable(_)
-            | Self::Violation(_) => LeaseEvent::Failed { node: Some(node), reason, detail },
+            | Self::Violation(_) => LeaseEvent::Failed { node: Some(node), reason, detail, placement: None },
         }
     }
 }

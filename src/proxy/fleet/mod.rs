@@ -41,8 +41,10 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::socket::Socket;
 use crate::base::task::Tasks;
 use crate::placement::demand::Demand;
-use crate::placement::fleet::drain::UnknownNode;
+use crate::placement::fleet::orders;
 pub use crate::placement::fleet::snapshot::FleetSnapshot;
+use crate::placement::place::decision::Decision;
+use crate::placement::policy::Policy;
 use crate::placement::tenancy::TenantLimits;
 use crate::wire::message::{AttemptSpec, LeaseInput, LeaseOutput};
 
@@ -67,6 +69,8 @@ pub struct FleetSettings {
     pub tenants: BTreeMap<Name, TenantLimits>,
     /// What the port speaks TLS with; `None` leaves it plain.
     pub tls: Option<Arc<ServerConfig>>,
+    /// How nodes are chosen.
+    pub policy: Policy,
 }
 
 /// A stream's wish to have an attempt run somewhere.
@@ -94,6 +98,8 @@ pub enum LeaseEvent {
     Placed {
         /// Which one.
         node: Name,
+        /// Why that one.
+        placement: Arc<Decision>,
     },
     /// The node has connected for it; what comes through the input is sent from now on.
     Attached,
@@ -108,13 +114,15 @@ pub enum LeaseEvent {
     Failed {
         /// The node that had it, if there was one.
         node: Option<Name>,
-        /// Why: [`Reason::NoNode`], [`Reason::UnsupportedCodec`] (no node can read the input, so that it is of no use to ask
+        /// Why: [`Reason::NoNode`], [`Reason::NoRoom`], [`Reason::UnsupportedCodec`] (no node can read the input, so that it is of no use to ask
         /// again), [`Reason::HandshakeTimeout`] (the node did not connect for it),
         /// [`Reason::NodeLost`], [`Reason::ProtocolViolation`], [`Reason::Superseded`] (given up by the stream),
         /// [`Reason::Shutdown`], or why the node refused it.
         reason: Reason,
         /// For the log and the API.
         detail: String,
+        /// What each node lacked, if none was found.
+        placement: Option<Arc<Decision>>,
     },
 }
 
@@ -132,9 +140,9 @@ pub enum Order {
 /// Why an order is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// There is no node of that name; for [`Order::Prove`], none that is connected.
+    /// There is no node of that name, or none that can be told.
     #[error(transparent)]
-    UnknownNode(#[from] UnknownNode),
+    Refused(#[from] orders::OrderError),
     /// The proxy is stopping.
     #[error("the fleet has stopped")]
     Stopped,
@@ -220,8 +228,8 @@ pub fn start(
 }
 
 /// Answers a request that reached no node.
-async fn refuse(request: LeaseRequest, reason: Reason, detail: String) {
-    let failed = LeaseEvent::Failed { node: None, reason, detail };
+async fn refuse(request: LeaseRequest, reason: Reason, detail: String, placement: Option<Arc<Decision>>) {
+    let failed = LeaseEvent::Failed { node: None, reason, detail, placement };
     // Fails only if the stream has gone, which is then no one's loss.
     let _ = request.events.send(Box::new((request.attempt.number, failed))).await;
 }

@@ -1,12 +1,14 @@
 //! What the API tells about a stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::base::names::{Name, StreamName};
 use crate::ffmpeg::ladder::Output;
 use crate::hls::View;
+use crate::placement::place::decision::Decision;
 use crate::proxy::api::stats::{
     CommittedStats, FailoverStats, FailureStats, GopLogStats, OtherTrackStats, RenditionStats, SourceStats,
     StreamState, StreamStats,
@@ -68,6 +70,8 @@ pub struct Snapshot<'a> {
     pub age: Duration,
     /// Committed media that players cannot get.
     pub left_out: u64,
+    /// The last decision about its node.
+    pub placement: Option<&'a Arc<Decision>>,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -104,6 +108,7 @@ impl Snapshot<'_> {
             last_failover: report.failover.as_ref().map(failover),
             last_failure: report.last_failure.clone().map(|(reason, detail)| FailureStats { reason, detail }),
             left_out: self.left_out,
+            placement: self.placement.cloned(),
             renditions: self.rendition_stats(&report.renditions),
             uptime_s: self.age.as_secs(),
             taken_at: now,
@@ -183,6 +188,7 @@ pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now:
         meter: &SourceMeter::default(),
         age: Duration::ZERO,
         left_out: 0,
+        placement: None,
     };
     snapshot.stats(&stream.report(now), now)
 }

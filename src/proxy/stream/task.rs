@@ -15,6 +15,7 @@ use crate::base::shutdown::CancellationToken;
 use crate::hls::View;
 use crate::hls::window::{AudioSample, Window, WindowSettings};
 use crate::media::flv::Tag;
+use crate::placement::place::decision::Decision;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::LeaseEvent;
 use crate::stream::command::{AttemptFailure, Commit};
@@ -104,6 +105,8 @@ struct Running {
     finished: Option<Reason>,
     /// What was last told of its state.
     told: Told,
+    /// The last decision about its node.
+    placement: Option<Arc<Decision>>,
 }
 
 impl StreamTask {
@@ -123,6 +126,7 @@ impl StreamTask {
             published: None,
             finished: None,
             told: Told { state: State::Waiting, reason: None },
+            placement: None,
             task: self,
         };
         running.run_to_its_end(stop)
@@ -215,7 +219,8 @@ impl Running {
         let now = clock::now();
         let stream = &mut self.task.stream;
         match event {
-            LeaseEvent::Placed { node } => {
+            LeaseEvent::Placed { node, placement } => {
+                self.placement = Some(placement);
                 info!(attempt, %node, "attempt placed");
                 stream.handle_placed(attempt, node, now);
             }
@@ -231,7 +236,8 @@ impl Running {
                 }
                 stream.handle_output(attempt, output, now);
             }
-            LeaseEvent::Failed { node, reason, detail } => {
+            LeaseEvent::Failed { node, reason, detail, placement } => {
+                self.placement = placement.or(self.placement.take());
                 // What we gave up ourselves fails too, as the last that is heard of it.
                 let refused = node.is_none() && reason == Reason::LimitExceeded;
                 if matches!(reason, Reason::NoNode | Reason::NoRoom | Reason::UnsupportedCodec)
@@ -321,6 +327,7 @@ impl Running {
                 meter: &self.meter,
                 age: now.saturating_duration_since(self.started),
                 left_out: self.left_out,
+                placement: self.placement.as_ref(),
             };
             let report = self.task.stream.report(now);
             let stats = snapshot.stats(&report, now);

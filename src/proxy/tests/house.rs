@@ -92,6 +92,7 @@ impl House {
             proxy_id: "p1".into(),
             tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.limits())).collect(),
             tls: None,
+            policy: config.placement.policy,
         };
         let fleet = fleet::start(nodes, settings, &services, CancellationToken::new());
         let registry = Registry::new(&config, fleet.clone(), doors.clone(), stop.clone());

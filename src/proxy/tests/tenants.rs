@@ -134,7 +134,7 @@ async fn a_stream_that_turns_out_larger_than_its_tenant_may_have_is_refused_its_
     let request = LeaseRequest { stream, attempt, demand, input: inputs, events: sender };
     house.fleet.request(request).expect("it has room");
     let (_, event) = *soon(events.recv()).await.expect("an answer");
-    let LeaseEvent::Failed { node: None, reason: Reason::LimitExceeded, detail } = event else {
+    let LeaseEvent::Failed { node: None, reason: Reason::LimitExceeded, detail, .. } = event else {
         panic!("not refused: {event:?}");
     };
     assert!(detail.contains("this stream takes 62.2 million"), "{detail}");

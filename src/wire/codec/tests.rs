@@ -172,7 +172,9 @@ fn proxy_message() -> impl Strategy<Value = ProxyMessage> {
             ProxyMessage::Lease(Box::new(LeaseSpec { lease, secret, stream, attempt, encoders, cost }))
         });
     prop_oneof![
-        (".*", any::<u64>()).prop_map(|(proxy, heartbeat_ms)| ProxyMessage::Welcome { proxy, heartbeat_ms }),
+        (".*", any::<u64>(), 0u32..100).prop_map(|(proxy, heartbeat_ms, headroom)| {
+            ProxyMessage::Welcome { proxy, heartbeat_ms, headroom: f64::from(headroom) }
+        }),
         (reason(), ".*").prop_map(|(reason, detail)| ProxyMessage::Refused { reason, detail }),
         lease,
         Just(ProxyMessage::Prove),

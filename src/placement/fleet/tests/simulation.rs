@@ -102,7 +102,11 @@ impl Simulation {
                 Command::Disconnect { connection, .. } => {
                     prop_assert!(!self.world.fleet.connections.contains_key(&connection));
                 }
-                Command::Cancel { .. } | Command::Report { .. } => {}
+                Command::Cancel { .. }
+                | Command::Report { .. }
+                | Command::Prove { .. }
+                | Command::Drained { .. }
+                | Command::EncodersLost { .. } => {}
             }
         }
         Ok(())

@@ -55,7 +55,8 @@ async fn a_dropped_lease_is_given_up() {
     let mut leases = leases(&house);
     leases.place(script::attempt(), Vec::new(), Vec::new()).expect("the fleet runs");
     let spec = node.lease().await;
-    check_event(&mut leases, |event| *event == LeaseEvent::Placed { node: name("n1") }).await;
+    check_event(&mut leases, |event| matches!(event, LeaseEvent::Placed { node, .. } if *node == name("n1")))
+        .await;
     leases.drop_lease(ATTEMPT);
     let superseded =
         |event: &LeaseEvent| matches!(event, LeaseEvent::Failed { reason: Reason::Superseded, .. });
@@ -72,7 +73,11 @@ async fn a_node_that_failed_is_passed_over_for_another() {
     for (avoided, expected) in [("n1", "n2"), ("n2", "n1")] {
         let mut leases = leases(&house);
         leases.place(script::attempt(), Vec::new(), vec![name(avoided)]).expect("the fleet runs");
-        check_event(&mut leases, |event| *event == LeaseEvent::Placed { node: name(expected) }).await;
+        check_event(
+            &mut leases,
+            |event| matches!(event, LeaseEvent::Placed { node, .. } if *node == name(expected)),
+        )
+        .await;
     }
     drop(nodes);
 }

@@ -102,6 +102,7 @@ fn shown(report: &Report) -> Value {
         meter: &meter,
         age: Duration::from_secs(24),
         left_out: 25,
+        placement: None,
     };
     serde_json::to_value(snapshot.stats(report, clock::now())).expect("stats are JSON")
 }
