@@ -8,7 +8,7 @@
 //!
 //! | room | what it is | may import |
 //! |---|---|---|
-//! | [`base`] | names, units, reasons, secrets; the only places that read the clock and that spawn | nothing of ours |
+//! | [`base`] | names, units, reasons, secrets; the only places that read the clock and that spawn; sockets with TLS or without | nothing of ours |
 //! | *decide* | no tokio, no I/O, no clock: `now` is an argument | |
 //! | [`media`] | access units, the GOP log, time, FLV and its AMF0, fragmented MP4, codec configurations | `base` |
 //! | [`rtmp`] | a publisher's RTMP connection: bytes in; bytes, requests and media out | `base`, `media` |
@@ -49,6 +49,8 @@
 //!   node*: [`ffmpeg::proof`] judges, `node::ability` has it proved; *where a codec is added*:
 //!   [`media::track`] names it, [`media::flv`] recognises it, [`media::video`] or [`media::audio`] reads its configuration,
 //!   [`ffmpeg::capability`] says which FFmpeg reads it, [`media::fmp4`] boxes it
+//! * *which node may join, and which proxy a node believes*: `proxy::fleet::admission` by token and version,
+//!   [`placement::fleet`] by name, `node::tls` by certificate; *what an operator may order, and from where*: [`proxy::api::guard`]
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
 //! * *what a stranger may cost, and who is let in*: [`rtmp::session::Limits`] for one connection, `proxy::ingest::limits` and

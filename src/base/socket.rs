@@ -90,10 +90,10 @@ fn read_tls(
     context: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    match Pin::new(stream).poll_read(context, buffer) {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-        other => other,
-    }
+    Pin::new(stream).poll_read(context, buffer).map(|read| match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        Ok(()) | Err(_) => read,
+    })
 }
 
 impl AsyncRead for Socket {

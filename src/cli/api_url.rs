@@ -37,7 +37,7 @@ impl ApiUrl {
         let host = match listen.ip() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-            other => other,
+            IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
         };
         Ok(Self(SocketAddr::new(host, listen.port()).to_string().into()))
     }

@@ -164,11 +164,8 @@ async fn upgrade(socket: Socket, request: Request<Empty<Bytes>>) -> Result<Conne
     let upgraded = tokio::select! {
         biased;
         result = &mut exchange => result?,
-        // The answer may have come before the connection's end; and of its error the exchange sees only that there was one.
-        ended = connection.with_upgrades() => match (exchange.await, ended) {
-            (Err(DialError::Http(seen)), Err(error)) if seen.is_canceled() => return Err(error.into()),
-            (result, _) => result?,
-        },
+        // An error of the connection is the exchange's as well, unless the answer came before it.
+        _ = connection.with_upgrades() => exchange.await?,
     };
     let parts = upgraded
         .downcast::<TokioIo<Socket>>()

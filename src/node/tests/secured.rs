@@ -190,6 +190,8 @@ async fn who_speaks_tls_and_who_does_not_is_said() {
     // What stands before a proxy may answer in TLS: an alert, here.
     let alert = async {
         let mut socket = proxy.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(tokio::io::AsyncReadExt::read(&mut socket, &mut request).await.unwrap() > 0);
         tokio::io::AsyncWriteExt::write_all(&mut socket, &[21, 3, 3, 0, 2, 2, 70]).await.unwrap();
         socket
     };

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{ApiState, bad_name, error, shown};
 use crate::base::clock;
-use crate::base::names::Name;
+use crate::base::names::{Name, NameError};
 use crate::placement::fleet::orders;
 use crate::proxy::fleet::{Order, OrderError};
 
@@ -24,7 +24,7 @@ pub(super) async fn list(State(state): State<ApiState>) -> Response {
 pub(super) async fn one(State(state): State<ApiState>, path: NodePath) -> Response {
     let node = match name(path) {
         Ok(node) => node,
-        Err(refusal) => return refusal,
+        Err(problem) => return bad_name(&problem),
     };
     match state.fleet.now().node_at(&node, clock::now()) {
         Some(found) => shown(&found),
@@ -50,7 +50,7 @@ pub(super) async fn prove(state: State<ApiState>, path: NodePath) -> Response {
 async fn order(State(state): State<ApiState>, path: NodePath, order: Order) -> Response {
     let node = match name(path) {
         Ok(node) => node,
-        Err(refusal) => return refusal,
+        Err(problem) => return bad_name(&problem),
     };
     match state.fleet.order(node.clone(), order).await {
         Ok(()) => {
@@ -62,9 +62,10 @@ async fn order(State(state): State<ApiState>, path: NodePath, order: Order) -> R
     }
 }
 
-fn name(path: NodePath) -> Result<Name, Response> {
-    let Path(text) = path.map_err(|rejection| bad_name(&rejection))?;
-    text.parse().map_err(|problem| bad_name(&problem))
+/// The name, or what is wrong with it.
+fn name(path: NodePath) -> Result<Name, String> {
+    let Path(text) = path.map_err(|rejection| rejection.to_string())?;
+    text.parse().map_err(|problem: NameError| problem.to_string())
 }
 
 fn refused(refusal: &orders::OrderError) -> Response {

@@ -10,6 +10,9 @@ use super::{ApiState, bad_name, error, shown};
 use crate::base::clock;
 use crate::base::names::{NameError, StreamName};
 
+/// What stands for a stream in a path: its tenant and its name.
+type StreamPath = Result<Path<(String, String)>, PathRejection>;
+
 /// All of them by name, as in the stats.
 pub(super) async fn list(State(state): State<ApiState>) -> Response {
     shown(&all(&state))
@@ -23,15 +26,8 @@ pub(super) fn all(state: &ApiState) -> Vec<StreamStats> {
 }
 
 /// One stream.
-pub(super) async fn one(
-    State(state): State<ApiState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-) -> Response {
-    let name = match path {
-        Ok(Path((tenant, name))) => parse(&tenant, &name),
-        Err(rejection) => return bad_name(&rejection),
-    };
-    let name = match name {
+pub(super) async fn one(State(state): State<ApiState>, path: StreamPath) -> Response {
+    let name = match parse(path) {
         Ok(name) => name,
         Err(problem) => return bad_name(&problem),
     };
@@ -45,6 +41,9 @@ pub(super) async fn one(
     }
 }
 
-fn parse(tenant: &str, name: &str) -> Result<StreamName, NameError> {
-    Ok(StreamName { tenant: tenant.parse()?, name: name.parse()? })
+/// The name, or what is wrong with it.
+fn parse(path: StreamPath) -> Result<StreamName, String> {
+    let Path((tenant, name)) = path.map_err(|rejection| rejection.to_string())?;
+    let part = |text: &str| text.parse().map_err(|problem: NameError| problem.to_string());
+    Ok(StreamName { tenant: part(&tenant)?, name: part(&name)? })
 }
