@@ -274,11 +274,13 @@ impl Tenancy {
         if !supply.holds(&candidates) {
             return Err(Shortage::Full(missing()));
         }
-        let shares = (supply.share(account), supply.share_with(account, &candidates));
+        let cost = least(&candidates, supply.capacity()).unwrap_or_default();
+        let share = |more| account.share_with(more, supply.capacity());
+        let shares = (share(Amounts::default()), share(cost));
         let asker = Asker { stream, account, candidates: &candidates, shares, now };
         self.keep_promises(asker, &mut supply)?;
         self.let_others_first(asker, &mut supply)?;
-        let cost = supply.take(&candidates).ok_or(Shortage::Promised)?;
+        let cost = supply.take_spread(&candidates).ok_or(Shortage::Promised)?;
         if account.has_any() {
             self.keep_back(asker, &mut supply)?;
         }
@@ -309,7 +311,8 @@ impl Tenancy {
         let own = &asker.stream.tenant;
         let before = asker.account.bookings.get(&asker.stream.name).map_or(u64::MAX, |own| own.order);
         for (tenant, account) in &self.tenants {
-            let poorer = tenant != own && supply.share(account) < asker.shares.0;
+            let share = account.share_with(Amounts::default(), supply.capacity());
+            let poorer = tenant != own && share < asker.shares.0;
             let waiting =
                 |booking: &&Booking| booking.standing == Standing::Waiting && booking.waits(asker.now);
             for booking in account.bookings.values().filter(waiting) {
@@ -328,27 +331,29 @@ impl Tenancy {
 
     /// Whether what is left still holds a stream for each poorer tenant. Those that wait have been served.
     fn keep_back(&self, asker: Asker<'_>, supply: &mut Supply<'_>) -> Result<(), Shortage> {
-        let mut poorer = Vec::new();
+        let (capacity, mut poorer) = (*supply.capacity(), Vec::new());
         for (tenant, account) in &self.tenants {
             if *tenant == asker.stream.tenant || !account.may_grow() || account.waiting(asker.now) > 0 {
                 continue;
             }
-            let candidates = supply.candidates(account.kind);
-            let share = supply.share_with(account, &candidates);
-            if (share < asker.shares.1 || !account.has_any()) && supply.could_hold(&candidates) {
-                poorer.push((account.has_any(), share, candidates));
+            let share = account.share_with(supply.least(account.kind), &capacity);
+            if share < asker.shares.1 || !account.has_any() {
+                poorer.push((account.has_any(), share, account.kind));
             }
         }
         poorer.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1)));
-        let (capacity, mut kept) = (*supply.capacity(), Amounts::default());
-        for (at, (.., candidates)) in poorer.iter().take(MAX_KEPT).enumerate() {
-            let with_it = kept + least(candidates, &capacity).unwrap_or_default();
-            let most = if at == 0 { MOST_KEPT_FOR_ONE } else { KEPT_BACK };
-            if with_it.share_of(&capacity) > most {
+        let mut kept = Amounts::default();
+        for (.., kind) in poorer.into_iter().take(MAX_KEPT) {
+            let candidates = supply.candidates(kind);
+            if !supply.could_hold(&candidates) {
+                continue;
+            }
+            let most = if kept == Amounts::default() { MOST_KEPT_FOR_ONE } else { KEPT_BACK };
+            kept += supply.least(kind);
+            if kept.share_of(&capacity) > most {
                 break;
             }
-            kept = with_it;
-            supply.take(candidates).ok_or(Shortage::KeptBack)?;
+            supply.take(&candidates).ok_or(Shortage::KeptBack)?;
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::account::Account;
 use super::amounts::Amounts;
 use crate::base::names::Name;
 use crate::placement::work::Work;
@@ -62,7 +61,14 @@ pub(super) struct Supply<'a> {
     /// All that may be used.
     capacity: Amounts,
     /// By kind: asked for at most once a decision.
-    candidates: Vec<Option<Rc<[Candidate]>>>,
+    known: Vec<Option<Kind>>,
+}
+
+/// Who could take an expected wish, and what that takes at the least.
+#[derive(Clone, Debug)]
+struct Kind {
+    candidates: Rc<[Candidate]>,
+    least: Amounts,
 }
 
 impl<'a> Supply<'a> {
@@ -70,8 +76,8 @@ impl<'a> Supply<'a> {
     pub(super) fn new(room: &'a dyn FleetRoom, kinds: &'a [Wish]) -> Option<Self> {
         let nodes = room.nodes();
         let capacity = room.capacity();
-        let candidates = vec![None; kinds.len()];
-        (!nodes.is_empty()).then_some(Self { room, kinds, nodes, capacity, candidates })
+        let known = vec![None; kinds.len()];
+        (!nodes.is_empty()).then_some(Self { room, kinds, nodes, capacity, known })
     }
 
     /// All that may be used of the fleet.
@@ -79,22 +85,24 @@ impl<'a> Supply<'a> {
         &self.capacity
     }
 
-    /// The weighted dominant share of a tenant.
-    pub(super) fn share(&self, account: &Account) -> f64 {
-        account.share_with(Amounts::default(), &self.capacity)
-    }
-
-    /// The same with one stream more.
-    pub(super) fn share_with(&self, account: &Account, candidates: &[Candidate]) -> f64 {
-        account.share_with(least(candidates, &self.capacity).unwrap_or_default(), &self.capacity)
-    }
-
     /// The nodes that could take a stream of this kind.
     pub(super) fn candidates(&mut self, kind: usize) -> Rc<[Candidate]> {
-        let (room, kinds) = (self.room, self.kinds);
-        let known = self.candidates.get_mut(kind).zip(kinds.get(kind));
-        let Some((known, wish)) = known else { return Rc::new([]) };
-        Rc::clone(known.get_or_insert_with(|| room.candidates(wish).into()))
+        self.known(kind).map_or_else(|| Rc::new([]) as Rc<[Candidate]>, |known| Rc::clone(&known.candidates))
+    }
+
+    /// What a stream of this kind takes at the least; nothing where no node could take it.
+    pub(super) fn least(&mut self, kind: usize) -> Amounts {
+        self.known(kind).map_or_else(Amounts::default, |known| known.least)
+    }
+
+    fn known(&mut self, kind: usize) -> Option<&Kind> {
+        let (room, capacity) = (self.room, &self.capacity);
+        let (known, wish) = self.known.get_mut(kind).zip(self.kinds.get(kind))?;
+        Some(known.get_or_insert_with(|| {
+            let candidates: Rc<[Candidate]> = room.candidates(wish).into();
+            let least = least(&candidates, capacity).unwrap_or_default();
+            Kind { candidates, least }
+        }))
     }
 
     /// The same nodes for a stream whose cost is known already.
@@ -102,17 +110,28 @@ impl<'a> Supply<'a> {
         self.candidates(kind).iter().map(|(node, _)| (*node, cost)).collect()
     }
 
-    /// Takes what one stream needs from the candidate that is left with the most, as `spread` would, and says what it was;
-    /// `None` where none has room.
+    /// Takes what one stream needs from the first candidate with room; `None` where none has.
     pub(super) fn take(&mut self, candidates: &[Candidate]) -> Option<Amounts> {
+        let has_room =
+            |(at, cost): &&Candidate| self.nodes.get(*at).is_some_and(|node| node.free.covers(cost));
+        let chosen = candidates.iter().find(has_room).copied()?;
+        self.take_from(chosen)
+    }
+
+    /// The same from the candidate that is then left with the most, which is where `spread` would put it.
+    pub(super) fn take_spread(&mut self, candidates: &[Candidate]) -> Option<Amounts> {
         let nodes = &self.nodes;
-        let with_room = candidates.iter().filter_map(|(at, cost)| {
-            let node = nodes.get(*at).filter(|node| node.free.covers(cost))?;
-            let mut used = node.usable + *cost;
+        let with_room = candidates.iter().filter_map(|&(at, cost)| {
+            let node = nodes.get(at).filter(|node| node.free.covers(&cost))?;
+            let mut used = node.usable + cost;
             used -= node.free;
-            Some((used.share_of(&node.usable), *at, *cost))
+            Some((used.share_of(&node.usable), (at, cost)))
         });
-        let (_, at, cost) = with_room.min_by(|(a, ..), (b, ..)| a.total_cmp(b))?;
+        let (_, chosen) = with_room.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+        self.take_from(chosen)
+    }
+
+    fn take_from(&mut self, (at, cost): Candidate) -> Option<Amounts> {
         self.nodes.get_mut(at)?.free -= cost;
         Some(cost)
     }
