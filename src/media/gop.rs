@@ -76,7 +76,7 @@ impl Gop {
     }
 
     /// Its access units, in the order in which they came.
-    pub fn units(&self) -> impl Iterator<Item = &AccessUnit> {
+    pub fn units(&self) -> impl DoubleEndedIterator<Item = &AccessUnit> {
         self.units.iter()
     }
 

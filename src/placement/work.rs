@@ -103,19 +103,19 @@ impl Work {
         if !attempt.has_audio {
             source.audio = None;
         }
-        let rate = |rendition: &Rendition| attempt.output_rate(rendition).map(|rate| rate.as_f64());
-        Self::made(&attempt.ladder, source, rate)
+        Self::made(&attempt.ladder, source)
     }
 
     /// What a stream with this ladder is expected to be, before its publisher has sent anything.
     #[must_use]
     pub fn expected(ladder: &Ladder) -> Self {
-        Self::made(ladder, SourceMedia::untold(ladder), |rendition| rendition.fps.map(|rate| rate.as_f64()))
+        Self::made(ladder, SourceMedia::untold(ladder))
     }
 
-    fn made(ladder: &Ladder, source: SourceMedia, rate: impl Fn(&Rendition) -> Option<f64>) -> Self {
+    fn made(ladder: &Ladder, source: SourceMedia) -> Self {
+        let fields = if ladder.deinterlace == Deinterlace::Field { 2.0 } else { 1.0 };
         let wanted = ladder.renditions.iter().filter(|_| source.video.is_some());
-        let renditions = wanted.map(|rendition| RenditionWork::of(rendition, &source, rate(rendition)));
+        let renditions = wanted.map(|rendition| RenditionWork::of(rendition, &source, fields));
         let audio = match (source.audio, ladder.audio) {
             (None, _) => AudioWork::None,
             (Some(_), AudioOutput::Copy) => AudioWork::Copy,
@@ -133,18 +133,22 @@ impl Work {
 }
 
 impl RenditionWork {
-    /// A copy is as large as the source; what is encoded keeps the source's shape and is not enlarged.
-    fn of(rendition: &Rendition, source: &SourceMedia, rate: Option<f64>) -> Self {
-        let height = match rendition.video {
-            VideoOutput::Copy => source.height,
-            VideoOutput::H264 { .. } => rendition.height.min(source.height),
+    /// A copy is as large as the source; what is encoded keeps the source's shape and is not enlarged. Of each picture of the
+    /// source so many are made, unless the rendition has a rate of its own.
+    fn of(rendition: &Rendition, source: &SourceMedia, fields: f64) -> Self {
+        let (height, fps) = match rendition.video {
+            VideoOutput::Copy => (source.height, source.fps),
+            VideoOutput::H264 { .. } => {
+                let own = rendition.fps.map(|rate| rate.as_f64());
+                (rendition.height.min(source.height), own.unwrap_or(source.fps * fields))
+            }
         };
         let width = u64::from(source.width) * u64::from(height) / u64::from(source.height.max(1));
         Self {
             name: rendition.name.clone(),
             width: u32::try_from(width).unwrap_or(u32::MAX) / 2 * 2,
             height,
-            fps: rate.unwrap_or(source.fps),
+            fps,
             bitrate: match rendition.video {
                 VideoOutput::Copy => source.bitrate,
                 VideoOutput::H264 { .. } => rendition.video_bitrate.0,
@@ -179,6 +183,7 @@ impl RenditionWork {
 mod tests {
     use super::*;
     use crate::base::units::Bitrate;
+    use crate::ffmpeg::frame_rate::FrameRate;
     use crate::ffmpeg::ladder::Latency;
 
     fn rendition(name: &str, height: u32, video: VideoOutput) -> Rendition {
@@ -213,14 +218,26 @@ mod tests {
     #[test]
     fn nothing_is_enlarged() {
         let source = SourceMedia { width: 480, height: 270, ..SourceMedia::untold(&ladder()) };
-        let work = Work::made(&ladder(), source, |_| Some(60.0));
+        let work = Work::made(&ladder(), source);
         assert_eq!((work.renditions[1].width, work.renditions[1].height), (480, 270));
-        assert!((work.renditions[1].fps - 60.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn pictures_are_as_many_as_the_source_has_or_the_rendition_says() {
+        let rates = |ladder: &Ladder| -> Vec<f64> {
+            let source = SourceMedia { fps: 25.0, ..SourceMedia::untold(ladder) };
+            Work::made(ladder, source).renditions.iter().map(|made| made.fps).collect()
+        };
+        let mut ladder = ladder();
+        assert_eq!(rates(&ladder), [25.0, 25.0, 25.0]);
+        ladder.deinterlace = Deinterlace::Field;
+        ladder.renditions[2].fps = FrameRate::new(15, 1);
+        assert_eq!(rates(&ladder), [25.0, 50.0, 15.0], "a copy keeps its fields");
     }
 
     #[test]
     fn sound_alone_has_no_renditions() {
         let source = SourceMedia { video: None, ..SourceMedia::untold(&ladder()) };
-        assert_eq!(Work::made(&ladder(), source, |_| None).renditions, []);
+        assert_eq!(Work::made(&ladder(), source).renditions, []);
     }
 }

@@ -10,6 +10,7 @@ use crate::media::track::Tracks;
 use crate::wire::message::{AttemptSpec, Fragment, LeaseInput, OutputInit};
 
 use super::commit::AudioPlace;
+use super::source::SourceMedia;
 
 /// Identifies a publisher's connection within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,19 +69,38 @@ impl AttemptFailure {
     }
 }
 
+/// Whether a stream has put anything out yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: nobody would miss it.
+    New,
+    /// It has viewers, or could have.
+    Running,
+}
+
+/// An attempt that wants a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// What to run.
+    pub spec: AttemptSpec,
+    /// What the node's FFmpeg must read from FLV.
+    pub reads: Vec<Carriage>,
+    /// What it is made of.
+    pub source: SourceMedia,
+    /// How much media waits for it in the GOP log, warm-up included.
+    pub replay: Duration,
+    /// Whether its stream has put anything out.
+    pub standing: Standing,
+    /// Nodes on which the last attempts failed.
+    pub prefer_not: Vec<Name>,
+}
+
 /// What a stream wants done. Failures come back as inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Find a node for this attempt and attach it; answered by `handle_placed` and
     /// `handle_attached`, or by `handle_failed`.
-    Place {
-        /// What to run.
-        spec: AttemptSpec,
-        /// What the node's FFmpeg must read from FLV.
-        reads: Vec<Carriage>,
-        /// Nodes on which the last attempts failed.
-        prefer_not: Vec<Name>,
-    },
+    Place(Box<Wanted>),
     /// Send this to the attempt's FFmpeg; answered by `handle_written`.
     Feed {
         /// Which attempt.

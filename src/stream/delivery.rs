@@ -1,4 +1,7 @@
-//! Delivery: the attempts of the section that is being put out, and the commit of what they bring.
+//! Delivery: the attempts of the section that is being put out, and the commit of what they bring. [`wanted`] says what an
+//! attempt is asked for.
+
+mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,16 +11,12 @@ use bytes::Bytes;
 
 use crate::base::names::Name;
 use crate::base::reason::Reason;
-use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
-use crate::ffmpeg::frame_rate::FrameRate;
 use crate::ffmpeg::ladder::{Ladder, Output, Rendition};
 use crate::media::fragmenter::MAX_FRAGMENT_ACCESS_UNITS;
 use crate::media::gop::{Gop, GopLog};
 use crate::media::time::Ticks;
 use crate::media::track::Tracks;
-use crate::wire::message::{
-    AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit,
-};
+use crate::wire::message::{AttemptEnd, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit};
 
 use super::attempt::{Attempt, Fed, Stage};
 use super::backoff::Backoff;
@@ -38,9 +37,6 @@ pub const STARVED_WAIT: Duration = Duration::from_secs(60);
 const SOUND_WAIT: Ticks = Ticks::from_millis(500);
 /// How far the source goes on without audio before that counts as silence: audio may come later than its pictures.
 const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
-/// Sample rate and size of encoded audio access units.
-const AAC_RATE: u32 = 48_000;
-const AAC_SAMPLES: i64 = 1024;
 
 /// The last failover, for stats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,10 +278,9 @@ impl Delivery {
             return;
         }
         self.attempts += 1;
-        let spec = self.spec(section, &start);
         self.attempt = Some(Attempt::new(self.attempts, section.id, start, now));
-        let (reads, prefer_not) = (section.reads.clone(), self.backoff.avoided(now));
-        self.commands.push_back(Command::Place { spec, reads, prefer_not });
+        let wanted = self.wanted(log, section, &start, now);
+        self.commands.push_back(Command::Place(Box::new(wanted)));
     }
 
     /// Whether the first access unit of audio must come first: encoded audio lies on the grid of its samples, and an attempt
@@ -295,19 +290,6 @@ impl Delivery {
         let known = start.first_audio.or(section.last_audio).is_some();
         let young = section.source_end - section.position < SOUND_WAIT;
         !known && young && self.ladder.encodes_audio(audio.codec)
-    }
-
-    fn spec(&self, section: &Section, start: &Start) -> AttemptSpec {
-        AttemptSpec {
-            number: self.attempts,
-            ladder: self.ladder.for_source(section.audio.as_ref().map(|audio| audio.codec)),
-            has_video: section.video.is_some(),
-            has_audio: section.audio.is_some(),
-            base: start.base,
-            frame_rate: section.frame_rate.and_then(FrameRate::measured),
-            max_gop: self.max_segment_duration,
-            audio_start: audio_start(section, start),
-        }
     }
 
     /// A node has the lease.
@@ -570,20 +552,6 @@ impl Delivery {
 fn lead(rendition: &Rendition) -> Ticks {
     let step = rendition.fps.map(|fps| Duration::from_secs_f64(0.5 / fps.as_f64()));
     step.map_or(Ticks::ZERO, Ticks::from_duration)
-}
-
-/// Where an attempt's encoded audio begins: with the frame of the stream's grid that has the first sample to come.
-fn audio_start(section: &Section, start: &Start) -> AudioStart {
-    // Units of one run of samples have one grid, so any of them tells it: where the GOP has none yet, the last that came.
-    let unit = start.first_audio.or(section.last_audio);
-    let source = section.audio.as_ref().zip(unit).map(|(audio, unit)| SourceSamples {
-        rate: audio.sample_rate,
-        first: (unit - start.base).as_samples(audio.sample_rate),
-        access_unit: audio.samples_per_access_unit,
-    });
-    let first = start.first_audio.unwrap_or(start.earliest).as_samples(AAC_RATE);
-    let grid = first.div_euclid(AAC_SAMPLES) * AAC_SAMPLES;
-    AudioStart { first_sample: grid - start.base.as_samples(AAC_RATE), source }
 }
 
 /// Announces the configuration of an output if it is not the one that its committed output has.

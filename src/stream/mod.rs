@@ -26,6 +26,7 @@ pub mod life;
 pub mod report;
 pub mod resume;
 pub mod section;
+pub mod source;
 pub mod take;
 pub mod unheard;
 

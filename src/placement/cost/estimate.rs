@@ -12,8 +12,12 @@ use crate::placement::work::{AudioWork, RenditionWork, SourceMedia, Work};
 use crate::wire::cost::{Cost, GpuResources, Resources};
 use crate::wire::report::EncoderOn;
 
-/// Cores of an FFmpeg that copies: it reads, and writes 10 reports a second. 5.1: 0.007 to 0.011, 9.0: 0.003 to 0.004.
-const PROCESS: f64 = 0.006;
+/// Cores of an FFmpeg that copies: it reads, and writes 10 reports a second. At the pace of a live stream, so that it is woken
+/// for each access unit, 0.015 (5.1) and 0.011 (9.0); as fast as it can, half of that.
+const PROCESS: f64 = 0.013;
+/// Cores of each further output that is encoded, beside what its pixels take: its threads are woken for each picture. A
+/// 240p rendition beside a 360p one, both ultrafast, takes 0.050 (5.1) and 0.038 (9.0), of which 0.020 are its pixels'.
+const OUTPUT: f64 = 0.015;
 /// Cores of sound that is decoded, resampled and encoded as stereo AAC. 5.1: 0.0164, 9.0: 0.0188.
 const SOUND: f64 = 0.018;
 /// Thousandths of a core for each million pixels a second that are scaled, of those that come in and those that go out.
@@ -22,6 +26,9 @@ const SCALED: f64 = 0.5;
 /// As many for `yadif`, once for each rendition. 5.1: 2.0 a frame and 3.6 a field; 9.0: 0.95 and 3.0.
 const FRAMES_MADE: f64 = 1.5;
 const FIELDS_SHOWN: f64 = 3.3;
+/// As many for `OpenH264`, which has no presets, and its bytes for each pixel. 9.0: 5.3 at 360p and 8.2 at 720p; 18 bytes.
+const OPENH264: f64 = 7.0;
+const OPENH264_BYTES: f64 = 20.0;
 /// As many for handing pictures to hardware. Not measured: about two copies of a picture and the driver.
 const HANDED_OVER: f64 = 1.5;
 
@@ -49,24 +56,24 @@ struct Preset {
     gpu_megapixels: f64,
 }
 
-/// x264's figures are means of both kinds of pictures, nearer to the photograph. Measured with 5.1 (the photograph at 360p,
+/// x264's figures lie between both kinds of pictures, nearer to the photograph. Measured with 5.1 (the photograph at 360p,
 /// 720p and 1080p, `testsrc2` at 360p and 1080p): ultrafast 5.0 5.5 5.1 4.4 3.7, superfast 9.3 11.5 8.5 6.4 7.6, veryfast
 /// 17.1 17.8 16.4 13.3 10.1, faster 32.7 31.6 27.5 19.3 14.7, fast 37.2 35.1 32.5 24.5 18.2, medium 44.8 50.5 41.3 29.0 20.8,
-/// slow 76.3 73.0 and 41.8, slower 114 and 82, veryslow 266 and 159. `zerolatency` changes that by -20 to +30 %.
+/// slow 76.3 73.0 and 41.8, slower 114 and 82, veryslow 266 and 159; 9.0 is alike within 10 %. `zerolatency` changes that by -20 to +30 %.
 ///
 /// The GPU's are no measurements: they are of the order that NVIDIA tells of one Turing encoder, and on the safe side.
 fn preset(name: &str) -> Preset {
     let (cpu, bytes, gpu_megapixels) = match name {
         "ultrafast" => (5.0, 60.0, 1000.0),
         "superfast" => (9.0, 140.0, 1000.0),
-        "veryfast" => (16.0, 155.0, 900.0),
-        "faster" => (27.0, 155.0, 750.0),
-        "fast" => (32.0, 155.0, 750.0),
-        "slow" => (66.0, 165.0, 450.0),
+        "veryfast" => (17.0, 155.0, 900.0),
+        "faster" => (29.0, 155.0, 750.0),
+        "fast" => (34.0, 155.0, 750.0),
+        "slow" => (68.0, 165.0, 450.0),
         "slower" => (105.0, 185.0, 350.0),
         "veryslow" => (230.0, 380.0, 250.0),
         // Its default, "medium", is what a name means that nobody knows.
-        _ => (41.0, 165.0, 600.0),
+        _ => (43.0, 165.0, 600.0),
     };
     Preset { cpu, bytes, gpu_megapixels }
 }
@@ -138,11 +145,12 @@ fn filtered(work: &Work, rendition: &RenditionWork) -> Resources {
 fn encoded(rendition: &RenditionWork, preset: &Preset, encoder: Option<&EncoderOn>) -> Resources {
     let (cpu, bytes) = match encoder {
         Some(encoder) if is_hardware(encoder) => (HANDED_OVER, HANDED_OVER_BYTES),
+        Some(encoder) if encoder.encoder == "libopenh264" => (OPENH264, OPENH264_BYTES),
         Some(_) | None => (preset.cpu, preset.bytes),
     };
     let megapixels = megapixels(rendition.width, rendition.height);
     Resources {
-        cpu: cpu * megapixels * rate(rendition.fps) / 1e3,
+        cpu: OUTPUT + cpu * megapixels * rate(rendition.fps) / 1e3,
         memory: bytes * megapixels * 1e6,
         ..Resources::default()
     }

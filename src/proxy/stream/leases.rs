@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::base::names::{Name, StreamName};
+use crate::base::names::StreamName;
 use crate::base::reason::Reason;
 use crate::config::ProfileTags;
-use crate::ffmpeg::capability::Carriage;
 use crate::placement::demand::Demand;
 use crate::proxy::fleet::{FleetHandle, LeaseEvent, LeaseRequest};
 use crate::stream::attempt::WINDOW_INPUTS;
-use crate::stream::command::AttemptFailure;
-use crate::wire::message::{AttemptSpec, LeaseInput};
+use crate::stream::command::{AttemptFailure, Wanted};
+use crate::wire::message::LeaseInput;
 
 /// Room for an attempt's window and the preamble before it. The stream never has more on the way, so a full queue is a
 /// fault of ours, and the attempt fails.
@@ -42,16 +41,12 @@ impl Leases {
         Self { stream, tags, fleet, inputs: BTreeMap::new(), events, inbox }
     }
 
-    /// Asks for a lease on some node whose FFmpeg reads these.
+    /// Asks for a lease on some node.
     ///
     /// # Errors
     /// When the fleet cannot even be asked.
-    pub fn place(
-        &mut self,
-        spec: AttemptSpec,
-        reads: Vec<Carriage>,
-        prefer_not: Vec<Name>,
-    ) -> Result<(), AttemptFailure> {
+    pub fn place(&mut self, wanted: Wanted) -> Result<(), AttemptFailure> {
+        let Wanted { spec, reads, prefer_not, .. } = wanted;
         let attempt = spec.number;
         let (sender, input) = mpsc::channel(INPUT_CAPACITY);
         self.inputs.insert(spec.number, sender);

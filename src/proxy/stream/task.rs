@@ -21,7 +21,7 @@ use crate::proxy::fleet::LeaseEvent;
 use crate::stream::command::{AttemptFailure, Commit};
 use crate::stream::report::{Report, State};
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream};
-use crate::wire::message::{LeaseOutput, OutputConfiguration};
+use crate::wire::message::{AttemptSpec, LeaseOutput, OutputConfiguration};
 
 use super::leases::Leases;
 use super::snapshot::{Snapshot, SourceMeter};
@@ -257,9 +257,10 @@ impl Running {
     fn carry_out(&mut self) {
         while let Some(command) = self.task.stream.next_command() {
             match command {
-                Command::Place { spec, reads, prefer_not } => {
-                    debug!(attempt = spec.number, base = spec.base.0, "attempt wanted");
-                    if let Err(failure) = self.task.leases.place(spec, reads, prefer_not) {
+                Command::Place(wanted) => {
+                    let AttemptSpec { number, base, .. } = wanted.spec;
+                    debug!(attempt = number, base = base.0, "attempt wanted");
+                    if let Err(failure) = self.task.leases.place(*wanted) {
                         self.task.stream.handle_failed(failure, clock::now());
                     }
                 }

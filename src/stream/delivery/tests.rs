@@ -5,9 +5,12 @@ mod failover;
 
 use proptest::prelude::*;
 
+use super::wanted::{AAC_RATE, AAC_SAMPLES};
 use super::*;
 use crate::ffmpeg::ladder::AudioOutput;
+use crate::stream::command::{Standing, Wanted};
 use crate::stream::example::{append_gop, at, audio, ladder, log, name, section, video};
+use crate::stream::source::SourceMedia;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -121,7 +124,7 @@ fn ended(reason: Reason) -> LeaseOutput {
 /// The commands in one word each.
 fn show(commands: &[Command]) -> String {
     let word = |command: &Command| match command {
-        Command::Place { spec, .. } => format!("place{}", spec.number),
+        Command::Place(wanted) => format!("place{}", wanted.spec.number),
         Command::Feed { .. } => "feed".to_owned(),
         Command::Cancel { attempt, reason } => format!("cancel{attempt}:{reason}"),
         Command::Commit(Commit::SectionBegins(tracks)) => format!("begin:{tracks:?}"),
@@ -174,10 +177,45 @@ fn a_spec_says_what_is_in_the_section() {
     let mut scene = Scene::new();
     scene.section.audio = None;
     scene.advance();
-    let [Command::Place { spec, reads, prefer_not }] = &scene.commands()[..] else { panic!("no attempt") };
+    let [Command::Place(wanted)] = &scene.commands()[..] else { panic!("no attempt") };
+    let Wanted { spec, reads, prefer_not, .. } = wanted.as_ref();
     assert_eq!((spec.number, spec.has_video, spec.has_audio, spec.base), (1, true, false, at(-1_001_000)));
     assert_eq!((&spec.ladder, prefer_not.len()), (ladder().as_ref(), 0));
     assert_eq!(*reads, scene.section.reads);
+}
+
+/// Expects the next attempt to be asked for with so much to replay.
+#[track_caller]
+fn check_wanted(scene: &mut Scene, standing: Standing, replay_ms: u64) {
+    scene.advance();
+    let commands = scene.commands();
+    let wanted = commands.iter().find_map(|command| match command {
+        Command::Place(wanted) => Some(wanted),
+        Command::Feed { .. }
+        | Command::Cancel { .. }
+        | Command::Commit(_)
+        | Command::ClosePublisher { .. }
+        | Command::Finish { .. } => None,
+    });
+    let wanted = wanted.expect("an attempt is asked for");
+    assert_eq!((wanted.standing, wanted.replay), (standing, Duration::from_millis(replay_ms)));
+    assert_eq!(wanted.source, SourceMedia::of(&scene.section, &scene.log));
+}
+
+#[test]
+fn what_waits_for_an_attempt_and_whether_anyone_misses_it_is_told() {
+    let mut scene = Scene::new();
+    check_wanted(&mut scene, Standing::New, 3_000);
+    scene.fail(None, Reason::NoNode);
+    scene.wait(10_000);
+    check_wanted(&mut scene, Standing::New, 3_000);
+    let mut scene = Scene::running();
+    scene.section.audio = None;
+    scene.bring(0, 1_000);
+    scene.bring(1_000, 2_000);
+    scene.fail(None, Reason::NodeLost);
+    // The GOP at 2,000 is open, and the one before it is the warm-up.
+    check_wanted(&mut scene, Standing::Running, 2_000);
 }
 
 #[track_caller]

@@ -78,7 +78,8 @@ impl Scene {
     fn carry_out(&mut self, answer: bool) {
         while let Some(command) = self.stream.next_command() {
             match command {
-                Command::Place { spec, .. } => {
+                Command::Place(wanted) => {
+                    let spec = wanted.spec;
                     let number = spec.number;
                     self.specs.push(spec.clone());
                     if answer {
@@ -106,9 +107,9 @@ impl Scene {
     fn attach_silently(&mut self) {
         while let Some(command) = self.stream.next_command() {
             match command {
-                Command::Place { spec, .. } => {
-                    self.stream.handle_placed(spec.number, name("n1"), self.now);
-                    self.stream.handle_attached(spec.number, self.now);
+                Command::Place(wanted) => {
+                    self.stream.handle_placed(wanted.spec.number, name("n1"), self.now);
+                    self.stream.handle_attached(wanted.spec.number, self.now);
                 }
                 Command::Feed { attempt, .. } => self.stream.handle_written(attempt, 1, self.now),
                 command @ (Command::Cancel { .. }
@@ -140,9 +141,7 @@ impl Scene {
                 Some(format!("close{}:{reason}", publisher.0))
             }
             Command::Finish { reason } => Some(format!("finish:{reason}")),
-            Command::Place { .. } | Command::Feed { .. } | Command::Cancel { .. } | Command::Commit(_) => {
-                None
-            }
+            Command::Place(_) | Command::Feed { .. } | Command::Cancel { .. } | Command::Commit(_) => None,
         };
         self.commands.drain(..).filter_map(word).collect::<Vec<_>>().join(" ")
     }

@@ -118,7 +118,7 @@ fn a_failover_is_shown_in_durations() {
     scene.place("n1");
     scene.stream.handle_attached(1, scene.now);
     while let Some(command) = scene.stream.next_command() {
-        assert!(matches!(command, Command::Place { .. } | Command::Feed { .. } | Command::Commit(_)));
+        assert!(matches!(command, Command::Place(_) | Command::Feed { .. } | Command::Commit(_)));
     }
     scene.wait(700);
     scene.fail(Reason::NodeLost);

@@ -449,7 +449,7 @@ impl World {
         while let Some(command) = self.stream.next_command() {
             assert!(!self.finished, "nothing comes after the end: {command:?}");
             match command {
-                Command::Place { spec, prefer_not, .. } => self.find_node(spec, &prefer_not),
+                Command::Place(wanted) => self.find_node(wanted.spec, &wanted.prefer_not),
                 Command::Feed { attempt, input } => {
                     let delay = self.dice.millis(0, 15);
                     self.over_link(attempt, Lane::Down, delay, Event::Fed(attempt, input));

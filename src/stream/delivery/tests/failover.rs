@@ -16,8 +16,8 @@ fn lost() -> Scene {
 #[track_caller]
 fn check_avoided(scene: &mut Scene, nodes: &[&str]) {
     scene.advance();
-    let [Command::Place { prefer_not, .. }] = &scene.commands()[..] else { panic!("no attempt") };
-    assert_eq!(*prefer_not, nodes.iter().map(|node| name(node)).collect::<Vec<_>>());
+    let [Command::Place(wanted)] = &scene.commands()[..] else { panic!("no attempt") };
+    assert_eq!(wanted.prefer_not, nodes.iter().map(|node| name(node)).collect::<Vec<_>>());
 }
 
 #[test]

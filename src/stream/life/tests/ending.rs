@@ -77,7 +77,7 @@ fn check_told(end: impl FnOnce(&mut Scene), expected: &str) {
     scene.carry_out(false);
     let told = scene.commands.into_iter().find_map(|command| match command {
         Command::ClosePublisher { detail, .. } => Some(detail),
-        Command::Place { .. }
+        Command::Place(_)
         | Command::Feed { .. }
         | Command::Cancel { .. }
         | Command::Commit(_)
