@@ -6,19 +6,20 @@
 //! Every way out of here that was not asked for is one [`Command::Fail`]; after it the lease is unknown.
 //!
 //! What nodes and leases report goes into each node's [`super::room::Room`], and from there into the costs that are learnt
-//! ([`learning`]). What an operator orders is in [`orders`].
+//! ([`learning`]).
 
+pub mod drain;
 mod learning;
 mod member;
-pub mod orders;
 mod reserve;
 mod room_now;
 pub mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::drain::Drains;
 use self::member::Member;
 pub use self::reserve::{Offer, Unplaced};
 pub use self::room_now::RoomNow;
@@ -81,16 +82,6 @@ pub enum Command {
         state: NodeState,
         /// Why, if it is lost.
         reason: Option<Reason>,
-    },
-    /// Ask a node to prove again what it can do.
-    Prove {
-        /// The node's control connection.
-        connection: ConnectionId,
-    },
-    /// Nothing but news: a node that is drained has no lease left.
-    Drained {
-        /// The node.
-        node: Name,
     },
     /// Nothing but news: encoders of a node that worked work no more.
     EncodersLost {
@@ -155,14 +146,13 @@ pub struct Fleet {
     suspect_after: Duration,
     members: BTreeMap<Name, Member>,
     connections: BTreeMap<ConnectionId, Name>,
+    drains: Drains,
     /// Bounded by the slots of all nodes.
     leases: BTreeMap<LeaseId, Lease>,
     last_lease: u64,
     seed: u64,
     policy: Policy,
     costs: CostModel,
-    /// Names of nodes that take nothing new, connected or not; at most [`orders::MAX_DRAINS`].
-    drains: BTreeSet<Name>,
     /// Nothing is due before; heartbeats only move what is due to later, so it need not be looked for with each.
     due: Option<Instant>,
     /// What decisions tell of the members; made anew when they have changed.
@@ -199,12 +189,12 @@ impl Fleet {
             suspect_after,
             members: BTreeMap::new(),
             connections: BTreeMap::new(),
+            drains: Drains::default(),
             leases: BTreeMap::new(),
             last_lease: 0,
             seed,
             policy,
             costs,
-            drains: BTreeSet::new(),
             due: None,
             roster: None,
             commands: VecDeque::new(),
@@ -247,7 +237,7 @@ impl Fleet {
         }
         self.connections.insert(connection, name.clone());
         let mut member = Member::new(connection, hello, now);
-        member.set_draining(self.drains.contains(&name));
+        member.drain(self.drains.contains(&name));
         let state = member.state();
         self.watch(member.next_deadline(self.suspect_after));
         self.members.insert(name.clone(), member);
@@ -489,9 +479,6 @@ impl Fleet {
         if let Some(member) = self.members.get_mut(&held.node) {
             member.leases.remove(&lease);
             member.room.release(lease, now);
-            if member.is_drained() && member.is_connected() {
-                self.commands.push_back(Command::Drained { node: held.node.clone() });
-            }
         }
         Some(held)
     }

@@ -242,6 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn a_node_without_room_is_another_thing_than_a_fleet_without() {
+        let now = crate::base::clock::now();
+        let mut backoff = Backoff::new(LONGEST);
+        failed(&mut backoff, Reason::NoRoom, now);
+        assert!(backoff.allow(now) && backoff.avoided(now).len() == 1, "the next best may take it at once");
+        let mut backoff = Backoff::new(LONGEST);
+        backoff.handle_failure(None, Reason::NoRoom, String::new(), now);
+        assert!(!backoff.allow(now) && backoff.avoided(now).is_empty());
+    }
+
+    #[test]
     fn no_room_is_asked_again_soon_and_a_wait_that_is_over_is_forgotten() {
         let now = crate::base::clock::now();
         let mut backoff = Backoff::new(LONGEST);

@@ -181,6 +181,18 @@ fn an_impossible_share_of_the_fleet_is_refused() {
 }
 
 #[test]
+fn an_impossible_placement_is_refused() {
+    check("placement", "policy = 'random'", r#"placement.policy = 'random': must be "spread" or "pack""#);
+    check("placement", "headroom = 0", "placement.headroom = 0: must be from 0.05 to 100");
+    check("placement", "headroom = nan", "placement.headroom = nan: must be from 0.05 to 100");
+    check("placement", "headroom = '85%'", "placement.headroom = '85%': must be a number, such as 0.85");
+    check("placement", "learned = ''", r#"placement.learned = '': must be "off", or the path of a file"#);
+    check("placement", "learned = true", r#"placement.learned = true: must be "off", or the path of a file"#);
+    check("node", "watts = -1", "node.watts = -1: must be from 0 to 1000000");
+    check("node", "cost_per_hour = inf", "node.cost_per_hour = inf: must be from 0 to 1000000");
+}
+
+#[test]
 fn an_impossible_rendition_is_refused() {
     check_renditions("  ", "profiles.a.renditions = [ ]: must be from 1 to 16 renditions");
     check_renditions(

@@ -278,13 +278,27 @@ async fn a_cancelled_lease_says_so_and_its_slot_is_free_again() {
     let mut node = node().await;
     let mut peer = running(&mut node, 126).await;
     node.control.send(&ProxyMessage::Lease(Box::new(lease(8, 126)))).await;
-    let refused =
-        NodeMessage::LeaseRefused { lease: LeaseId(8), reason: Reason::NoSlot, detail: String::new() };
+    let detail = "has all 1 slots taken".to_owned();
+    let refused = NodeMessage::LeaseRefused { lease: LeaseId(8), reason: Reason::NoSlot, detail };
     assert_eq!(node.control.next_answer().await, refused);
     node.control.send(&ProxyMessage::Cancel { lease: LeaseId(7), reason: Reason::Superseded }).await;
     assert_eq!(outputs(&mut peer).await.1.reason, Reason::Superseded);
     until("FFmpeg is gone", || processes(126).is_empty()).await;
     running(&mut node, 126).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_does_not_fit_is_refused_with_what_is_short() {
+    let mut node = node().await;
+    let mut large = lease(3, 144);
+    large.cost.machine.cpu = 1e6;
+    node.control.send(&ProxyMessage::Lease(Box::new(large))).await;
+    let answer = node.control.next_answer().await;
+    let NodeMessage::LeaseRefused { lease: LeaseId(3), reason: Reason::NoRoom, detail } = &answer else {
+        panic!("it is taken: {answer:?}")
+    };
+    assert!(detail.starts_with("has too little CPU: 1000000.00 cores needed"), "{detail}");
+    running(&mut node, 144).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,10 +36,10 @@ pub(super) struct Member {
     refused: u64,
     /// Of what work, lately.
     refused_work: VecDeque<(Work, Instant)>,
-    /// Whether it was asked to take nothing new.
-    draining: bool,
     /// Its hello counts as the first heartbeat.
     last_heard: Instant,
+    /// Whether it was asked for that it gets no new lease.
+    drained: bool,
     /// Leases offered to it or attached.
     pub(super) leases: BTreeSet<LeaseId>,
 }
@@ -70,8 +70,8 @@ impl Member {
             lease_loads: Vec::new(),
             refused: 0,
             refused_work: VecDeque::new(),
-            draining: false,
             last_heard: now,
+            drained: false,
             leases: BTreeSet::new(),
         }
     }
@@ -100,20 +100,11 @@ impl Member {
         self.refused
     }
 
-    /// Whether it was asked to take nothing new and has nothing left.
-    pub(super) fn is_drained(&self) -> bool {
-        self.draining && self.leases.is_empty() && (self.leases_reported == 0 || !self.is_connected())
-    }
-
     pub(super) fn connection(&self) -> Option<ConnectionId> {
         match self.standing {
             Standing::Connected { connection, .. } => Some(connection),
             Standing::Lost { .. } => None,
         }
-    }
-
-    pub(super) fn is_connected(&self) -> bool {
-        self.connection().is_some()
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -133,7 +124,7 @@ impl Member {
             Standing::Lost { .. } => NodeState::Lost,
             Standing::Connected { silent: true, .. } => NodeState::Suspect,
             Standing::Connected { leaving: true, .. } => NodeState::Draining,
-            Standing::Connected { .. } if self.draining => NodeState::Draining,
+            Standing::Connected { .. } if self.drained => NodeState::Draining,
             Standing::Connected { .. } => NodeState::Alive,
         }
     }
@@ -200,17 +191,22 @@ impl Member {
         self.refused_work.iter().any(|(refused, at)| just(*at) && refused == work)
     }
 
-    /// It was asked to take nothing new, or again to take what there is.
-    pub(super) fn set_draining(&mut self, draining: bool) {
-        self.draining = draining;
-    }
-
     /// It gets no new lease from now on. Says whether that is news.
     pub(super) fn leave(&mut self) -> bool {
         match &mut self.standing {
             Standing::Connected { leaving, .. } => !std::mem::replace(leaving, true),
             Standing::Lost { .. } => false,
         }
+    }
+
+    /// Whether it gets new leases, as it was asked for.
+    pub(super) fn drain(&mut self, drained: bool) {
+        self.drained = drained;
+    }
+
+    /// It was asked for that it empties, and it has.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained && self.leases.is_empty() && (self.leases_reported == 0 || self.connection().is_none())
     }
 
     /// It was silent for too long.

@@ -112,7 +112,7 @@ pub struct NodeSnapshot {
     pub lease_loads: Vec<LeaseLoad>,
     /// Leases that it was given and refused, since it joined.
     pub refused: u64,
-    /// Whether it takes nothing new because it was asked to, and has nothing left.
+    /// Whether it was drained and is empty.
     pub drained: bool,
 }
 

@@ -6,6 +6,7 @@ use crate::placement::load::MAX_TAGS;
 use crate::wire::report::{Capabilities, Capacity, EncoderOn, Gpu, LeaseLoad, Load, UnusableEncoder};
 
 mod membership;
+mod reports;
 mod simulation;
 
 const SUSPECT_AFTER: Duration = Duration::from_millis(750);

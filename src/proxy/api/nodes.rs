@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use super::{ApiState, bad_name, error, shown};
 use crate::base::clock;
 use crate::base::names::{Name, NameError};
-use crate::placement::fleet::orders;
 use crate::proxy::fleet::{Order, OrderError};
 
 /// What stands for a node in a path.
@@ -28,7 +27,7 @@ pub(super) async fn one(State(state): State<ApiState>, path: NodePath) -> Respon
     };
     match state.fleet.now().node_at(&node, clock::now()) {
         Some(found) => shown(&found),
-        None => refused(&orders::OrderError::UnknownNode(node)),
+        None => unknown(&OrderError::UnknownNode(node.into())),
     }
 }
 
@@ -57,7 +56,7 @@ async fn order(State(state): State<ApiState>, path: NodePath, order: Order) -> R
             tracing::info!(%node, ?order, "order of an operator carried out");
             (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response()
         }
-        Err(OrderError::Refused(refusal)) => refused(&refusal),
+        Err(refusal @ OrderError::UnknownNode(_)) => unknown(&refusal),
         Err(stopped @ OrderError::Stopped) => error(StatusCode::SERVICE_UNAVAILABLE, "stopping", &stopped),
     }
 }
@@ -68,9 +67,6 @@ fn name(path: NodePath) -> Result<Name, String> {
     text.parse().map_err(|problem: NameError| problem.to_string())
 }
 
-fn refused(refusal: &orders::OrderError) -> Response {
-    match refusal {
-        orders::OrderError::UnknownNode(_) => error(StatusCode::NOT_FOUND, "no_such_node", refusal),
-        orders::OrderError::NotConnected(_) => error(StatusCode::CONFLICT, "node_not_connected", refusal),
-    }
+fn unknown(refusal: &OrderError) -> Response {
+    error(StatusCode::NOT_FOUND, "no_such_node", refusal)
 }

@@ -10,10 +10,9 @@ use super::*;
 use crate::base::names::{Name, StreamName};
 use crate::base::secret::Secret;
 use crate::hls::View;
-use crate::placement::fleet::orders;
 use crate::placement::fleet::snapshot::{FleetTotals, NodeSnapshot, Reserved};
 use crate::placement::place::NodeState;
-use crate::proxy::fleet::FleetSnapshot;
+use crate::proxy::fleet::{FleetSnapshot, OrderError};
 use crate::proxy::origin::StreamHandle;
 use crate::wire::report::{Capacity, Load};
 
@@ -231,7 +230,7 @@ fn obedient() -> ApiState {
     let fleet =
         FleetHandle::answering((*shown.fleet.now()).clone(), |node, order| match (node.as_str(), order) {
             ("n1", _) => Ok(()),
-            _ => Err(orders::OrderError::UnknownNode(node).into()),
+            _ => Err(OrderError::UnknownNode(node.into())),
         });
     ApiState { fleet, ..shown }
 }

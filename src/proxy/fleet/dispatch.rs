@@ -18,7 +18,7 @@ use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
 use crate::placement::cost::CostModel;
-use crate::placement::fleet::orders::OrderError;
+use crate::placement::fleet::drain::UnknownNode;
 use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError, Offer};
 use crate::placement::place::NodeState;
 use crate::placement::place::decision::Decision;
@@ -49,7 +49,7 @@ pub(super) enum Input {
     /// A lease's task is done.
     Released { lease: LeaseId },
     /// An operator wants something of a node.
-    Order { node: Name, order: Order, reply: oneshot::Sender<Result<(), OrderError>> },
+    Order { node: Name, order: Order, reply: oneshot::Sender<Result<(), UnknownNode>> },
 }
 
 /// Why a request got no lease.
@@ -327,11 +327,15 @@ impl Dispatch {
     }
 
     /// What an operator wants. A node that cannot be told to prove itself is lost by that, as by any other message.
-    fn handle_order(&mut self, node: &Name, order: Order, now: Instant) -> Result<(), OrderError> {
+    fn handle_order(&mut self, node: &Name, order: Order, now: Instant) -> Result<(), UnknownNode> {
         match order {
             Order::Drain => self.fleet.drain(node, now),
             Order::Undrain => self.fleet.undrain(node, now),
-            Order::Prove => self.fleet.prove(node, now),
+            Order::Prove => {
+                let connection = self.fleet.connection(node).ok_or_else(|| UnknownNode(node.clone()))?;
+                self.send(connection, ProxyMessage::Prove, now);
+                Ok(())
+            }
         }
     }
 
@@ -361,8 +365,6 @@ impl Dispatch {
                 }
                 Command::Fail(failure) => self.fail(failure),
                 Command::Report { node, state, reason } => report(&node, state, reason),
-                Command::Prove { connection } => self.send(connection, ProxyMessage::Prove, clock::now()),
-                Command::Drained { node } => info!(%node, "node drained: it has no lease left"),
                 Command::EncodersLost { node, encoders } => {
                     warn!(%node, ?encoders, "encoders of a node work no more")
                 }

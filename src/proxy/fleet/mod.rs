@@ -41,7 +41,7 @@ use crate::base::shutdown::CancellationToken;
 use crate::base::socket::Socket;
 use crate::base::task::Tasks;
 use crate::placement::demand::Demand;
-use crate::placement::fleet::orders;
+use crate::placement::fleet::drain::UnknownNode;
 pub use crate::placement::fleet::snapshot::FleetSnapshot;
 use crate::placement::place::decision::Decision;
 use crate::placement::policy::Policy;
@@ -140,9 +140,9 @@ pub enum Order {
 /// Why an order is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// There is no node of that name, or none that can be told.
+    /// There is no node of that name; for [`Order::Prove`], none that is connected.
     #[error(transparent)]
-    Refused(#[from] orders::OrderError),
+    UnknownNode(#[from] UnknownNode),
     /// The proxy is stopping.
     #[error("the fleet has stopped")]
     Stopped,

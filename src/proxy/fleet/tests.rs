@@ -44,7 +44,7 @@ impl FleetHandle {
             while let Some(Input::Order { node, order, reply }) = inputs.recv().await {
                 let answer = match answer(node, order) {
                     Ok(()) => Ok(()),
-                    Err(OrderError::Refused(refusal)) => Err(refusal),
+                    Err(OrderError::UnknownNode(unknown)) => Err(unknown),
                     Err(OrderError::Stopped) => return,
                 };
                 reply.send(answer).expect("it is waited for");

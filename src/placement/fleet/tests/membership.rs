@@ -1,6 +1,6 @@
 //! Nodes that come back under their name, and names that are drained.
 
-use super::super::orders::OrderError;
+use super::super::drain::UnknownNode;
 use super::*;
 
 #[test]
@@ -99,7 +99,7 @@ fn a_drain_is_of_the_name() {
 #[test]
 fn only_a_node_that_is_shown_can_be_drained() {
     let mut world = World::with(&["a"]);
-    let unknown = || Err(OrderError::UnknownNode(name("b")));
+    let unknown = || Err(UnknownNode(name("b")));
     assert_eq!(world.fleet.drain(&name("b"), world.now), unknown());
     assert_eq!(world.fleet.undrain(&name("b"), world.now), unknown());
     assert_eq!(world.fleet.undrain(&name("a"), world.now), Ok(()));

@@ -10,12 +10,33 @@ use super::*;
 /// One step; small numbers stand for connections and leases, and may name none.
 #[derive(Clone, Debug)]
 enum Step {
-    Hello { connection: u64, node: u8, slots: u32 },
-    Heartbeat(u64),
+    Hello {
+        connection: u64,
+        node: u8,
+        slots: u32,
+    },
+    /// Of the node on a connection: its CPU in tenths, and a lease that it reports, by its number and how far behind it is.
+    Heartbeat {
+        connection: u64,
+        cpu: u8,
+        lease: u64,
+        lag_ms: u64,
+    },
+    Capabilities {
+        connection: u64,
+        encoder: u8,
+    },
+    Drain(u8),
+    Undrain(u8),
     Leaving(u64),
     Disconnected(u64),
-    Refused { connection: u64, lease: u64 },
-    Reserve { prefer_not: u8 },
+    Refused {
+        connection: u64,
+        lease: u64,
+    },
+    Reserve {
+        prefer_not: u8,
+    },
     Attached(u64),
     Released(u64),
     Wait(u64),
@@ -29,7 +50,12 @@ fn any_step() -> impl Strategy<Value = Step> {
             node,
             slots
         }),
-        connection.clone().prop_map(Step::Heartbeat),
+        (connection.clone(), 0u8..12, lease.clone(), 0u64..6000)
+            .prop_map(|(connection, cpu, lease, lag_ms)| Step::Heartbeat { connection, cpu, lease, lag_ms }),
+        (connection.clone(), 0u8..3)
+            .prop_map(|(connection, encoder)| Step::Capabilities { connection, encoder }),
+        (0u8..4).prop_map(Step::Drain),
+        (0u8..4).prop_map(Step::Undrain),
         connection.clone().prop_map(Step::Leaving),
         connection.clone().prop_map(Step::Disconnected),
         (connection, lease.clone()).prop_map(|(connection, lease)| Step::Refused { connection, lease }),
@@ -48,6 +74,7 @@ fn node_name(node: u8) -> Name {
 struct Simulation {
     world: World,
     open: BTreeSet<LeaseId>,
+    drained: BTreeSet<Name>,
 }
 
 impl Simulation {
@@ -59,8 +86,26 @@ impl Simulation {
                 let hello = hello(node_name(node).as_str(), slots);
                 let _ = fleet.handle_hello(ConnectionId(connection), hello, *now);
             }
-            Step::Heartbeat(connection) => {
-                let _ = fleet.handle_heartbeat(ConnectionId(connection), &heartbeat(0.3), *now);
+            Step::Heartbeat { connection, cpu, lease, lag_ms } => {
+                let lag_ms = Some(lag_ms);
+                let report =
+                    LeaseLoad { lease: LeaseId(lease), cpu: Some(0.5), memory: 9, speed: Some(1.0), lag_ms };
+                let beat = Heartbeat { leases: vec![report], ..heartbeat(f64::from(cpu) / 10.0) };
+                let _ = fleet.handle_heartbeat(ConnectionId(connection), &beat, *now);
+            }
+            Step::Capabilities { connection, encoder } => {
+                let mut capabilities = hello("a", 1).capabilities;
+                capabilities.encoders.truncate(usize::from(encoder));
+                let _ = fleet.handle_capabilities(ConnectionId(connection), capabilities, *now);
+            }
+            Step::Drain(node) => {
+                let _ = fleet.drain(&node_name(node), *now);
+                self.drained.insert(node_name(node));
+                self.drained.retain(|name| fleet.drains.contains(name));
+            }
+            Step::Undrain(node) => {
+                let _ = fleet.undrain(&node_name(node), *now);
+                self.drained.remove(&node_name(node));
             }
             Step::Leaving(connection) => {
                 let _ = fleet.handle_leaving(ConnectionId(connection), *now);
@@ -75,6 +120,7 @@ impl Simulation {
             Step::Reserve { prefer_not } => {
                 let demand = Demand { prefer_not: vec![node_name(prefer_not)], ..Demand::default() };
                 if let Ok(offer) = fleet.reserve(&demand, *now) {
+                    prop_assert!(!self.drained.contains(&offer.choice.node), "it is drained");
                     prop_assert!(self.open.insert(offer.lease));
                 }
             }
@@ -102,11 +148,7 @@ impl Simulation {
                 Command::Disconnect { connection, .. } => {
                     prop_assert!(!self.world.fleet.connections.contains_key(&connection));
                 }
-                Command::Cancel { .. }
-                | Command::Report { .. }
-                | Command::Prove { .. }
-                | Command::Drained { .. }
-                | Command::EncodersLost { .. } => {}
+                Command::Cancel { .. } | Command::Report { .. } | Command::EncodersLost { .. } => {}
             }
         }
         Ok(())
@@ -123,6 +165,9 @@ impl Simulation {
             prop_assert!(view.leases <= view.slots);
             let held = fleet.leases.iter().filter(|(_, lease)| lease.node == *name).map(|(&id, _)| id);
             prop_assert_eq!(held.collect::<BTreeSet<_>>(), member.leases.clone());
+            // Each lease has its room, and nothing else has.
+            let reserved = member.room.reserved();
+            prop_assert_eq!(reserved.memory > 0.0, !member.leases.is_empty());
             if let Some(connection) = member.connection() {
                 prop_assert_eq!(&fleet.connections[&connection], name);
             }
@@ -136,7 +181,7 @@ impl Simulation {
 proptest! {
     #[test]
     fn the_invariants_hold_whatever_happens(steps in prop::collection::vec(any_step(), 0..120)) {
-        let mut simulation = Simulation { world: World::new(), open: BTreeSet::new() };
+        let mut simulation = Simulation { world: World::new(), open: BTreeSet::new(), drained: BTreeSet::new() };
         for step in steps {
             simulation.step(step)?;
             simulation.check_commands()?;
