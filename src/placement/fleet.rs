@@ -9,7 +9,9 @@
 //! ([`learning`]).
 
 pub mod drain;
+mod error;
 mod learning;
+mod lease;
 mod member;
 mod reserve;
 mod room_now;
@@ -20,15 +22,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::drain::Drains;
+pub use self::error::NodeError;
+use self::lease::{Lease, Phase};
 use self::member::Member;
 pub use self::reserve::{Offer, Unplaced};
 pub use self::room_now::RoomNow;
 use super::cost::CostModel;
-use super::load::{self, ReportError};
+use super::load;
 use super::place::decision::Roster;
 use super::place::{NodeState, NodeView};
 use super::policy::Policy;
-use super::work::Work;
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::wire::message::LeaseId;
@@ -105,38 +108,6 @@ pub struct LeaseFailure {
     pub detail: String,
 }
 
-/// Why a node's message is not taken. Its connection is to be closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NodeError {
-    /// Another connection has that name.
-    #[error("a node named {0} is connected already")]
-    NameTaken(Name),
-    /// [`MAX_NODES`] are connected.
-    #[error("the proxy has {MAX_NODES} nodes, no more are taken")]
-    TooManyNodes,
-    /// It said hello twice.
-    #[error("a second hello on one connection")]
-    SecondHello,
-    /// Something else before its hello.
-    #[error("the connection has not said hello")]
-    NoHello,
-    /// What it says about itself is out of bounds.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-}
-
-impl NodeError {
-    /// The reason of the closed set.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::NameTaken(_) => Reason::NameTaken,
-            Self::TooManyNodes | Self::Report(_) => Reason::LimitExceeded,
-            Self::SecondHello | Self::NoHello => Reason::ProtocolViolation,
-        }
-    }
-}
-
 /// Nodes and leases.
 ///
 /// Invariants: a connection belongs to exactly one member, and that one is not lost; every lease belongs to a member
@@ -159,25 +130,6 @@ pub struct Fleet {
     roster: Option<Arc<Roster>>,
     /// Drained after every input; one input makes at most a command or two for each node and lease.
     commands: VecDeque<Command>,
-}
-
-/// A lease that takes up a slot.
-#[derive(Debug)]
-struct Lease {
-    node: Name,
-    phase: Phase,
-    /// What it does and by what, which its use is learnt for.
-    work: Work,
-    encoders: Vec<Option<EncoderOn>>,
-    /// When its use was last learnt.
-    learnt: Option<Instant>,
-}
-
-/// How far a lease is; only an offer can expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Offered { expires: Instant },
-    Attached,
 }
 
 impl Fleet {
@@ -529,19 +481,6 @@ impl Fleet {
         {
             self.remove(&oldest);
         }
-    }
-}
-
-impl Phase {
-    fn expires(self) -> Option<Instant> {
-        match self {
-            Self::Offered { expires } => Some(expires),
-            Self::Attached => None,
-        }
-    }
-
-    fn expired(self, now: Instant) -> bool {
-        self.expires().is_some_and(|at| at <= now)
     }
 }
 

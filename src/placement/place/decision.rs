@@ -17,7 +17,7 @@ use crate::placement::room::{Dimension, Shortage};
 use crate::wire::cost::Cost;
 use crate::wire::report::EncoderOn;
 
-/// How many nodes a refusal names in its text; the API has them all.
+/// How many nodes a text names; the API has them all.
 const NAMED_IN_TEXT: usize = 4;
 
 /// What is told of the nodes that decisions were made among, by their place.
@@ -221,6 +221,20 @@ impl Decision {
         left_out
     }
 
+    /// The node that was chosen and the next best, each with how full it would be, and why the others would not do.
+    fn write_placed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = |f: &mut fmt::Formatter<'_>, Feasible { node, scored }: &Feasible| {
+            write!(f, "{node} ({:.0} %)", f64::from(scored.score) * 100.0)
+        };
+        write_some(f, &self.feasible(), full)?;
+        let left_out = self.left_out();
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; not ")?;
+        write_some(f, &left_out, |f, LeftOut { node, text, .. }| write!(f, "{node}, which {text}"))
+    }
+
     fn constraint(&self, lack: Lack, entry: &Entry) -> Constraint {
         let ffmpeg = || entry.ffmpeg_version.clone();
         match lack {
@@ -268,9 +282,7 @@ impl Serialize for Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unreadable, left_out) = match &self.outcome {
-            Outcome::Placed { node, .. } => {
-                return write!(f, "{node}, best of {} that would do", self.feasible().len());
-            }
+            Outcome::Placed { .. } => return self.write_placed(f),
             Outcome::Refused { unreadable, .. } => (unreadable, self.left_out()),
         };
         if left_out.is_empty() {
@@ -284,14 +296,25 @@ impl fmt::Display for Decision {
             );
         }
         f.write_str("no node will do: ")?;
-        for (at, LeftOut { node, text, .. }) in left_out.iter().take(NAMED_IN_TEXT).enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{node} {text}")?;
+        write_some(f, &left_out, |f, LeftOut { node, text, .. }| write!(f, "{node} {text}"))
+    }
+}
+
+/// A few of a list, and how many more there are.
+fn write_some<T>(
+    f: &mut fmt::Formatter<'_>,
+    list: &[T],
+    write: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (at, one) in list.iter().take(NAMED_IN_TEXT).enumerate() {
+        if at > 0 {
+            f.write_str(", ")?;
         }
-        match left_out.len().saturating_sub(NAMED_IN_TEXT) {
-            0 => Ok(()),
-            more => write!(f, ", and {more} more"),
-        }
+        write(f, one)?;
+    }
+    match list.len().saturating_sub(NAMED_IN_TEXT) {
+        0 => Ok(()),
+        more => write!(f, ", and {more} more"),
     }
 }
 

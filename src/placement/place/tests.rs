@@ -386,6 +386,9 @@ fn the_decision_is_what_the_api_shows() {
     assert_eq!(shown["left_out"][0], suspect);
     let full = &shown["left_out"][1]["constraint"];
     assert_eq!((&full["failed"], &full["dimension"]), (&"room".into(), &"cpu".into()));
+    let text = self::told(&nodes, &demand, &result).to_string();
+    assert!(text.starts_with("a (") && text.contains(" %), c ("), "{text}");
+    assert!(text.contains("%); not b, which is suspect, d, which has too little CPU: "), "{text}");
     let none = decide(&nodes[2..3], &demand, &Policy::default(), 7);
     let shown = serde_json::to_value(self::told(&nodes[2..3], &demand, &none)).expect("plain data");
     assert_eq!((&shown["node"], &shown["reason"]), (&serde_json::Value::Null, &"no_node".into()));

@@ -97,7 +97,8 @@ impl Room {
         if needed.sessions > 0.0 && used.sessions + needed.sessions > has.sessions {
             return Err(Shortage::Sessions { gpu: index });
         }
-        of_gpu.count(used.sessions, needed.sessions, has.sessions);
+        // Sessions are whole and have no headroom: the last one may be taken.
+        of_gpu.count(used.sessions + needed.sessions, 0.0, has.sessions);
         of_gpu.add(Dimension::GpuEncoder, [used.encoder, needed.encoder, has.encoder], limit)?;
         of_gpu.add(Dimension::GpuDecoder, [used.decoder, needed.decoder, has.decoder], limit)?;
         of_gpu.add(Dimension::GpuMemory, [used.memory, needed.memory, has.memory], limit)?;
