@@ -124,6 +124,14 @@ impl Work {
         Self { renditions: renditions.collect(), audio, deinterlace: ladder.deinterlace, source }
     }
 
+    /// What is really decoded: nothing of what is only copied.
+    #[must_use]
+    pub fn decodes(&self) -> Vec<Carriage> {
+        let pictures = self.renditions.iter().any(RenditionWork::is_encoded);
+        let video = self.source.video.filter(|_| pictures);
+        video.into_iter().chain(self.source.audio.filter(|_| self.audio == AudioWork::Encode)).collect()
+    }
+
     /// Pixels a second of all renditions that are encoded: what a tenant's `max_pixels_per_second` counts.
     #[must_use]
     pub fn encoded_pixel_rate(&self) -> f64 {
@@ -233,6 +241,21 @@ mod tests {
         ladder.deinterlace = Deinterlace::Field;
         ladder.renditions[2].fps = FrameRate::new(15, 1);
         assert_eq!(rates(&ladder), [25.0, 50.0, 15.0], "a copy keeps its fields");
+    }
+
+    #[test]
+    fn only_what_is_encoded_anew_is_decoded() {
+        let check = |change: &dyn Fn(&mut Ladder), expected: &[Carriage]| {
+            let mut ladder = ladder();
+            change(&mut ladder);
+            assert_eq!(Work::expected(&ladder).decodes(), expected);
+        };
+        let sound = AudioOutput::Aac { bitrate: Bitrate::kilobits(96) };
+        check(&|_| {}, &[Carriage::H264]);
+        check(&|ladder| ladder.audio = sound, &[Carriage::H264, Carriage::Aac]);
+        check(&|ladder| ladder.renditions.truncate(1), &[]);
+        let copied = |ladder: &mut Ladder| (ladder.audio, _) = (sound, ladder.renditions.truncate(1));
+        check(&copied, &[Carriage::Aac]);
     }
 
     #[test]

@@ -146,6 +146,7 @@ impl Proxy {
                 .collect(),
             tls: self.fleet_tls.as_ref().map(|tls| Arc::clone(&tls.config)),
             policy: self.config.placement.policy,
+            learned: self.config.placement.learned.clone(),
         };
         if let Some(Tls { watch, .. }) = self.fleet_tls {
             services.spawn(watch.run(late_stop.clone()));

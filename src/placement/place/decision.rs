@@ -176,6 +176,15 @@ impl Decision {
         }
     }
 
+    /// What each rendition is encoded by there, in the ladder's order; `None` for a copy.
+    #[must_use]
+    pub fn encoders(&self) -> &[Option<EncoderOn>] {
+        match &self.outcome {
+            Outcome::Placed { encoders, .. } => encoders,
+            Outcome::Refused { .. } => &[],
+        }
+    }
+
     /// Why there is none, where there is none.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {

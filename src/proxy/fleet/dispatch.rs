@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::booking::{Booking, Ended, Refused};
+use super::learned::Learned;
 use super::lease::Lease;
 use super::secret::LeaseSecret;
 use super::{FleetSettings, FleetSnapshot, LeaseRequest, Order, SocketSlot, refuse};
@@ -17,7 +18,6 @@ use crate::base::names::{Name, StreamName};
 use crate::base::reason::Reason;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
-use crate::placement::cost::CostModel;
 use crate::placement::fleet::drain::UnknownNode;
 use crate::placement::fleet::{Command, ConnectionId, Fleet, LeaseFailure, NodeError, Offer};
 use crate::placement::place::NodeState;
@@ -76,6 +76,8 @@ pub(super) struct Dispatch {
     tenancy: Tenancy,
     /// Streams that are over and still booked.
     ended: Arc<Ended>,
+    /// Keeps what the fleet learns.
+    learned: Learned,
     /// At most [`crate::placement::fleet::MAX_NODES`].
     nodes: HashMap<ConnectionId, mpsc::Sender<ProxyMessage>>,
     /// Leases on offer, by what their node must present; bounded as `leases` is.
@@ -99,10 +101,12 @@ impl Dispatch {
     ) -> Self {
         // Ties between nodes need be even, not secret: without random bits the clock will do.
         let seed = getrandom::u64().unwrap_or_else(|_| clock::unix_now().as_secs());
+        let (costs, learned) = Learned::open(settings.learned.clone(), clock::now());
         Self {
-            fleet: Fleet::new(settings.suspect_after, settings.policy, CostModel::default(), seed),
+            fleet: Fleet::new(settings.suspect_after, settings.policy, costs, seed),
             tenancy: Tenancy::new(settings.tenants.clone()),
             ended: Arc::default(),
+            learned,
             settings,
             tasks,
             inbox,
@@ -121,6 +125,7 @@ impl Dispatch {
         loop {
             self.carry_out_commands();
             self.publish(clock::now());
+            self.learned.save(self.fleet.costs(), clock::now());
             tokio::select! {
                 // 1. The order to stop. 2. What happens, which also moves time on. 3. Time alone.
                 biased;
@@ -135,7 +140,8 @@ impl Dispatch {
 
     fn next_deadline(&self) -> Option<Instant> {
         let snapshot = (self.changed || self.ages()).then_some(self.snapshot_due);
-        self.fleet.next_deadline().into_iter().chain(snapshot).min()
+        let save = self.learned.next_deadline(self.fleet.costs());
+        self.fleet.next_deadline().into_iter().chain(snapshot).chain(save).min()
     }
 
     /// Whether a snapshot is due even if nothing happens: the ages of nodes grow, and streams cease to wait.
@@ -428,6 +434,7 @@ impl Dispatch {
         while let Ok(input) = inputs.try_recv() {
             self.handle_while_stopping(input);
         }
+        self.learned.finish(self.fleet.costs()).await;
     }
 
     fn handle_while_stopping(&mut self, input: Input) {

@@ -16,6 +16,7 @@ mod admission;
 mod booking;
 mod control;
 mod dispatch;
+mod learned;
 mod lease;
 mod listener;
 mod outbox;
@@ -24,6 +25,7 @@ mod secret;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +73,8 @@ pub struct FleetSettings {
     pub tls: Option<Arc<ServerConfig>>,
     /// How nodes are chosen.
     pub policy: Policy,
+    /// The file in which it is kept what work really costs; `None` keeps nothing.
+    pub learned: Option<PathBuf>,
 }
 
 /// A stream's wish to have an attempt run somewhere.

@@ -79,6 +79,7 @@ impl Proxy {
             tenants: std::collections::BTreeMap::new(),
             tls: None,
             policy: Policy::default(),
+            learned: None,
         };
         change(&mut settings);
         let (tasks, stop) = (Tasks::new(), CancellationToken::new());

@@ -40,6 +40,8 @@ const CONFIGURATION: &str = r#"
     segment_duration = "500ms"
     max_segment_duration = "1s"
     window = 3
+    [placement]
+    learned = "off"
     [tenants.live]
     keys = ["sesame"]
     max_streams = 2
@@ -93,6 +95,7 @@ impl House {
             tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.limits())).collect(),
             tls: None,
             policy: config.placement.policy,
+            learned: config.placement.learned.clone(),
         };
         let fleet = fleet::start(nodes, settings, &services, CancellationToken::new());
         let registry = Registry::new(&config, fleet.clone(), doors.clone(), stop.clone());

@@ -78,6 +78,7 @@ pub(in super::super) fn hello(name: &str) -> NodeHello {
             ffmpeg_version: "5.1.9".into(),
             encoders: vec![EncoderOn::cpu("libx264")],
             reads: vec![Carriage::H264, Carriage::Aac, Carriage::Mp3],
+            decodes: vec![Carriage::H264, Carriage::Aac, Carriage::Mp3],
             ..Capabilities::default()
         },
     }
