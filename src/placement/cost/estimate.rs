@@ -96,8 +96,8 @@ fn decoding(carriage: Carriage) -> (f64, f64) {
 
 /// What `work` needs where its renditions are made by these `encoders`. Always finite.
 pub(super) fn cost(work: &Work, encoders: &[Option<EncoderOn>]) -> Cost {
-    let mut cost = Cost::default();
-    cost.machine = Resources { cpu: PROCESS, memory: PROCESS_BYTES, disk: 0.0, network: network(work) };
+    let process = Resources { cpu: PROCESS, memory: PROCESS_BYTES, disk: 0.0, network: network(work) };
+    let mut cost = Cost { machine: process, gpus: Vec::new() };
     if work.renditions.iter().any(RenditionWork::is_encoded) {
         cost.machine += decoded(&work.source);
     }

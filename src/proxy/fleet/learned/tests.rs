@@ -171,7 +171,7 @@ async fn a_folder_that_goes_away_does_not_stop_anything() {
 fn a_file_that_may_not_be_read_is_put_aside() {
     let place = Place::new();
     place.put(b"{}");
-    fs::set_permissions(place.file(), fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(place.file(), fs::Permissions::from_mode(0o000)).expect("it is ours");
     let _ = place.open();
     assert_eq!(place.names(), ["costs.json.broken"]);
 }
