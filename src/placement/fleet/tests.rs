@@ -7,6 +7,7 @@ use crate::wire::report::{Capabilities, Capacity, EncoderOn, Gpu, LeaseLoad, Loa
 
 mod membership;
 mod reports;
+mod room_now;
 mod simulation;
 
 const SUSPECT_AFTER: Duration = Duration::from_millis(750);
