@@ -141,6 +141,12 @@ impl Room {
         }
     }
 
+    /// What all its GPUs have together.
+    #[must_use]
+    pub fn gpu_capacity(&self) -> GpuResources {
+        self.gpus.iter().fold(GpuResources::default(), |sum, gpu| sum + gpu.capacity())
+    }
+
     /// The highest utilisation of the machine now, its GPUs left out.
     #[must_use]
     pub fn utilization(&self, now: Instant) -> f64 {

@@ -13,6 +13,7 @@ fn demand(encoders: &[&str]) -> Demand {
         height: 720,
         video_bitrate: Bitrate::kilobits(2500),
         fps: None,
+        threads: None,
         video: VideoOutput::H264 { encoders, preset: "veryfast".into() },
     };
     let (audio, deinterlace) = (AudioOutput::Copy, Deinterlace::Off);
