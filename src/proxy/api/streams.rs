@@ -4,14 +4,25 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Serialize;
 
 use super::stats::StreamStats;
 use super::{ApiState, bad_name, error, shown};
 use crate::base::clock;
 use crate::base::names::{NameError, StreamName};
+use crate::placement::place::decision::Decision;
 
 /// What stands for a stream in a path: its tenant and its name.
 type StreamPath = Result<Path<(String, String)>, PathRejection>;
+
+/// All that there is to say of one: too much to be said of all of them at once.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    stats: &'a StreamStats,
+    /// Why the last attempt is where it is, or why it is nowhere; `null` before the first.
+    placement: Option<&'a Decision>,
+}
 
 /// All of them by name, as in the stats.
 pub(super) async fn list(State(state): State<ApiState>) -> Response {
@@ -33,7 +44,10 @@ pub(super) async fn one(State(state): State<ApiState>, path: StreamPath) -> Resp
     };
     let stream = state.streams.borrow().get(&name).cloned();
     match stream.filter(|stream| !stream.view.borrow().ended) {
-        Some(stream) => shown(&stream.stats.borrow().at(clock::now())),
+        Some(stream) => {
+            let stats = stream.stats.borrow().at(clock::now());
+            shown(&Whole { placement: stats.placement.as_deref(), stats: &stats })
+        }
         None => {
             let problem = format!("there is no stream {name}");
             error(StatusCode::NOT_FOUND, "no_such_stream", &problem)

@@ -294,6 +294,8 @@ async fn nodes_and_streams_are_shown_as_in_the_stats() {
     assert_eq!(at("/api/v1/streams").await, all["streams"]);
     let one = at("/api/v1/streams/live/demo").await;
     assert_eq!((&one["name"], &one["attempts"]), (&all["streams"][0]["name"], &2.into()));
+    let has_placement = |stream: &serde_json::Value| stream.get("placement").is_some();
+    assert_eq!((has_placement(&one), has_placement(&all["streams"][0])), (true, false));
 }
 
 #[tokio::test]
