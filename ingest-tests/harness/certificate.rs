@@ -21,7 +21,7 @@ impl Certificate {
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         let options = format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
-             -addext subjectAltName=IP:{address},DNS:localhost"
+             -addext subjectAltName=IP:{address},DNS:localhost -addext basicConstraints=critical,CA:FALSE"
         );
         let mut openssl = Command::new("openssl");
         openssl.args(options.split_whitespace()).arg("-keyout").arg(&key).arg("-out").arg(&cert);

@@ -20,7 +20,7 @@ const REMOVAL_BOUND: Duration = Duration::from_secs(5);
 /// The period over which a quota is counted, in microseconds: the kernel's own default.
 const PERIOD_US: u64 = 100_000;
 
-/// Our side of every host's network: 198.18.0.0/15 is for tests of networks (RFC 2544 §C.2.2), so nobody is reached there.
+/// Our side of the hosts' network: 198.18.0.0/15 is for tests of networks (RFC 2544 §C.2.2), so nobody is reached there.
 pub struct Site {
     /// What hosts reach us by.
     pub address: Ipv4Addr,
@@ -44,22 +44,24 @@ impl Site {
             eprintln!("*** no network namespaces here: hosts are addresses of loopback ***");
             return Self { address: Ipv4Addr::LOCALHOST, separate };
         }
-        Self { address: subnet(0), separate }
+        let address = subnet(MADE.fetch_add(1, Ordering::Relaxed));
+        // Before there is a host there is no cable that could have it.
+        assert!(ip(&format!("address add {address}/32 dev lo")), "loopback takes any address");
+        Self { address, separate }
     }
 
     fn namespaces_work() -> bool {
-        let name = format!("hg{}t", std::process::id());
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hg{}t{number}", std::process::id());
         let works = ip(&format!("netns add {name}"))
             && ip(&format!("-n {name} link add hgt0 type veth peer name hgt1"));
-        if works {
-            ip(&format!("netns del {name}"));
-        }
+        ip(&format!("netns del {name}"));
         works
     }
 
     /// A host whose processes may use as much as `cores`, where control groups are allowed.
     pub fn host(&self, cores: f64) -> Host {
-        let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("hg{}n{number}", std::process::id());
         let group = Group::make(&name, cores);
         if !self.separate {
@@ -72,10 +74,18 @@ impl Site {
     }
 }
 
-/// The address of host `number`, or ours for 0: sixteen for each process.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.separate {
+            ip(&format!("address del {}/32 dev lo", self.address));
+        }
+    }
+}
+
+/// The address of host or site `number`: 128 for each process.
 fn subnet(number: u32) -> Ipv4Addr {
-    assert!(number < 16, "a test has at most fifteen hosts");
-    let of_process = (std::process::id() % 8_192) * 16 + number;
+    assert!(number < 128, "the tests of a process have at most 128 hosts");
+    let of_process = (std::process::id() % 1_024) * 128 + number;
     Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + of_process)
 }
 
@@ -90,7 +100,7 @@ impl Host {
         self.group.is_some()
     }
 
-    /// The two ends of a cable: ours has the site's address, on each host's cable the same; a route leads to each host.
+    /// The two ends of a cable. Ours needs no address: a route leads to the host, from the site's.
     fn join(&self, site: Ipv4Addr) {
         let (name, address) = (&self.name, self.address);
         let (ours, theirs) = (name.clone(), "uplink");
@@ -99,7 +109,6 @@ impl Host {
         let commands = [
             format!("netns add {name}"),
             format!("link add {ours} type veth peer name {theirs} netns {name}"),
-            format!("address add {site}/32 dev {ours}"),
             format!("link set {ours} up"),
             format!("route add {address}/32 dev {ours} src {site}"),
             format!("-n {name} address add {address}/32 dev {theirs}"),
@@ -122,7 +131,8 @@ impl Host {
             words.extend(["sh", "-c", &format!("{joins}exec \"$@\""), "sh"].map(PathBuf::from));
         }
         if self.namespace {
-            words.extend(["ip", "netns", "exec", &self.name].map(PathBuf::from));
+            // Not `ip netns exec`, which takes control groups away: it mounts a /sys of its own.
+            words.extend(["nsenter", &format!("--net=/run/netns/{}", self.name), "--"].map(PathBuf::from));
         }
         words.push(program.to_owned());
         let mut command = Command::new(&words[0]);
