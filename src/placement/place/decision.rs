@@ -218,16 +218,20 @@ impl Decision {
     /// The nodes that would not do, by name.
     #[must_use]
     pub fn left_out(&self) -> Vec<LeftOut> {
+        let with_words = |(entry, lack): (&Entry, Lack)| {
+            let constraint = self.constraint(lack, entry);
+            LeftOut { node: entry.node.clone(), text: constraint.to_string(), constraint }
+        };
+        self.lacking().into_iter().map(with_words).collect()
+    }
+
+    /// The same without words: a stream that waits has its refusal told four times a second.
+    fn lacking(&self) -> Vec<(&Entry, Lack)> {
         let lacks = self.explanation.lacks();
-        let named = lacks.filter_map(|(at, lack)| Some((self.roster.0.get(at)?, lack)));
-        let mut left_out: Vec<_> = named
-            .map(|(entry, lack)| {
-                let constraint = self.constraint(lack, entry);
-                LeftOut { node: entry.node.clone(), text: constraint.to_string(), constraint }
-            })
-            .collect();
-        left_out.sort_by(|a, b| a.node.cmp(&b.node));
-        left_out
+        let mut lacking: Vec<_> =
+            lacks.filter_map(|(at, lack)| Some((self.roster.0.get(at)?, lack))).collect();
+        lacking.sort_by(|(a, _), (b, _)| a.node.cmp(&b.node));
+        lacking
     }
 
     /// The node that was chosen and the next best, each with how full it would be, and why the others would not do.
@@ -236,14 +240,17 @@ impl Decision {
             write!(f, "{node} ({:.0} %)", f64::from(scored.score) * 100.0)
         };
         write_some(f, &self.feasible(), full)?;
-        let left_out = self.left_out();
-        if left_out.is_empty() {
+        let lacking = self.lacking();
+        if lacking.is_empty() {
             return Ok(());
         }
         f.write_str("; not ")?;
-        write_some(f, &left_out, |f, LeftOut { node, text, .. }| write!(f, "{node}, which {text}"))
+        write_some(f, &lacking, |f, (entry, lack)| {
+            write!(f, "{}, which {}", entry.node, self.constraint(*lack, entry))
+        })
     }
 
+    /// Places are those of the demand that was judged, so that each is found.
     fn constraint(&self, lack: Lack, entry: &Entry) -> Constraint {
         let ffmpeg = || entry.ffmpeg_version.clone();
         match lack {
@@ -290,11 +297,11 @@ impl Serialize for Decision {
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unreadable, left_out) = match &self.outcome {
+        let (unreadable, lacking) = match &self.outcome {
             Outcome::Placed { .. } => return self.write_placed(f),
-            Outcome::Refused { unreadable, .. } => (unreadable, self.left_out()),
+            Outcome::Refused { unreadable, .. } => (unreadable, self.lacking()),
         };
-        if left_out.is_empty() {
+        if lacking.is_empty() {
             return f.write_str("no node has joined");
         }
         if let Some(carriage) = unreadable {
@@ -305,7 +312,9 @@ impl fmt::Display for Decision {
             );
         }
         f.write_str("no node will do: ")?;
-        write_some(f, &left_out, |f, LeftOut { node, text, .. }| write!(f, "{node} {text}"))
+        write_some(f, &lacking, |f, (entry, lack)| {
+            write!(f, "{} {}", entry.node, self.constraint(*lack, entry))
+        })
     }
 }
 
