@@ -37,7 +37,8 @@ fn a_node_made_busy_by_a_stranger_gets_none() {
         return fleet.stop();
     }
     let _burners = [fleet.burn("n1"), fleet.burn("n1")];
-    let busy = || (fleet.node("n1")?["load"]["cpu"].as_f64()? > 0.9).then_some(());
+    // With what a stream needs, that is over the headroom.
+    let busy = || (fleet.node("n1")?["load"]["cpu"].as_f64()? > 0.7).then_some(());
     assert!(wait_for(BOUND, busy).is_some(), "n1 should say that it is busy: {:?}", fleet.node("n1"));
     let publishers: Vec<_> = ["live/a", "live/b"].map(|stream| fleet.publish(stream)).into();
     for stream in ["live/a", "live/b"] {

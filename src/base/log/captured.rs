@@ -72,6 +72,11 @@ impl Captured {
         Self { written }
     }
 
+    /// All lines until now.
+    pub(crate) fn text(&self) -> String {
+        self.written.text()
+    }
+
     /// The first line that has all of these, as soon as there is one.
     pub(crate) async fn line(&self, parts: &[&str]) -> String {
         let found = async {

@@ -32,12 +32,7 @@ pub(super) struct Peer {
 
 impl FakeProxy {
     pub(super) async fn bind() -> Self {
-        Self::bind_to("127.0.0.1:0").await
-    }
-
-    /// On a port of the test's choice, where an earlier one may have been.
-    pub(super) async fn bind_to(address: &str) -> Self {
-        Self { listener: TcpListener::bind(address).await.unwrap(), tls: None }
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
     }
 
     /// Shows this certificate.

@@ -1,13 +1,12 @@
 //! The real wrapper against a library of the test's own, `stub.c`, whose GPUs are what a file says.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::base::log::captured::Captured;
 use crate::node::tests::until;
 
 /// A driver of a test's own.
@@ -150,31 +149,9 @@ async fn the_set_of_gpus_is_told_when_it_changes_and_only_then() {
     assert!(set.has_changed().unwrap());
 }
 
-/// What is logged at INFO and above by this thread, one line an event, while `guard` lives.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    (lines.0, tracing::subscriber::set_default(subscriber.finish()))
-}
-
 #[tokio::test]
 async fn a_gpu_is_told_once_when_it_goes_and_once_when_it_is_back() {
-    let (lines, _guard) = log();
+    let log = Captured::start();
     let stub = Stub::new(TWO);
     let mut gpus = Gpus::find(stub.library()).await;
     stub.set(&format!("{TWO}1.lost 1\n"));
@@ -190,8 +167,13 @@ async fn a_gpu_is_told_once_when_it_goes_and_once_when_it_is_back() {
     {
         assert_eq!(Driver::new(library).devices(clock::now()), []);
     }
-    let told = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-    let told: Vec<&str> = told.lines().map(str::trim).collect();
+    let text = log.text();
+    // Level and message of `TIME LEVEL TARGET: MESSAGE`.
+    let told = text.lines().filter_map(|line| {
+        let (head, message) = line.split_once(": ")?;
+        Some(format!("{} {message}", head.split_whitespace().nth(1)?))
+    });
+    let told: Vec<String> = told.collect();
     let expected = [
         "INFO a GPU was found index=0 name=\"Stub GPU A\"",
         "INFO a GPU was found index=1 name=\"Stub GPU B\"",
