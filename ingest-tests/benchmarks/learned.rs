@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use harness::clip::Clip;
 use harness::ffmpeg::Ffmpeg;
+use harness::http::Client;
 use harness::process::{cpu_time, descendants};
 use harness::publisher::{Publisher, Repeat};
 use harness::server::{Server, config_with};
@@ -63,7 +64,7 @@ fn row(server: &Server, clip: &Clip, number: u32) {
     stats.wait_for_nodes(1);
     let mut publisher =
         Publisher::start(Ffmpeg::Debian, &clip.path, &server.publish_url(&stream), Repeat::Once);
-    let predicted = wait_for(BOUND, || predicted(&stats.stream(&stream)?)).expect("the stream is placed");
+    let predicted = wait_for(BOUND, || predicted(server, &stream)).expect("the stream is placed");
     std::thread::sleep(SETTLE);
     let (before, since) = (used(server), Instant::now());
     std::thread::sleep(WINDOW);
@@ -74,8 +75,10 @@ fn row(server: &Server, clip: &Clip, number: u32) {
     assert!(gone.is_some(), "FFmpeg of {stream} still runs");
 }
 
-/// Cores that the last placement reckoned with.
-fn predicted(stream: &Value) -> Option<f64> {
+/// Cores that the last placement of the stream reckoned with, once there is one.
+fn predicted(server: &Server, stream: &str) -> Option<f64> {
+    let answer = Client::new().get(&server.http_url(&format!("/api/v1/streams/{stream}"))).ok()?;
+    let stream: Value = serde_json::from_slice(&answer.body).ok()?;
     stream["placement"]["cost"]["machine"]["cpu"].as_f64()
 }
 
