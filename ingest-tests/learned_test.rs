@@ -31,7 +31,7 @@ fn what_a_stream_took_is_written_down_and_read_again() {
     let (clip, folder) = (Clip::whole(), folder());
     let file = folder.path().join("state/costs.json");
     let config = config_with(
-        &[("placement", &format!("learned = {:?}", file.display().to_string()))],
+        &[("placement", &format!("learned = {:?}\nheadroom = 100", file.display().to_string()))],
         &Ffmpeg::Debian.path(),
     );
     let server = Server::start(&["up"], &config);

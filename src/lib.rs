@@ -42,7 +42,9 @@
 //! # Where is it decided ...
 //!
 //! * *which node gets a stream*, and which encoder on which GPU makes each rendition there: [`placement::place`]; *what of a
-//!   node is free*: [`placement::room`]; *what a stream will need*: [`placement::cost`]
+//!   node is free*: [`placement::room`]
+//! * *what a stream will need*: [`placement::cost`], from what [`stream::source`] knows of it; `proxy::fleet::learned` keeps
+//!   what was learnt
 //! * *whose stream gets room when it is short*, and what a tenant may have: [`placement::tenancy`]
 //! * *what happens to the GOP log when a node dies*: [`stream::resume`] says where the next attempt begins;
 //!   [`stream::delivery`] starts it; the log itself does not notice
