@@ -34,11 +34,11 @@ impl Stats {
         find_stream(&self.read()?, stream)
     }
 
-    /// Waits until `count` nodes are alive.
+    /// Waits until `count` nodes are alive. Each has its encoders proved first, on a machine that may be busy with other tests.
     #[track_caller]
     pub fn wait_for_nodes(&self, count: u64) {
         let alive = |stats: Value| (stats["fleet"]["alive"].as_u64() >= Some(count)).then_some(());
-        let found = wait_for(Duration::from_secs(30), || self.read().and_then(alive));
+        let found = wait_for(Duration::from_secs(90), || self.read().and_then(alive));
         assert!(
             found.is_some(),
             "{count} nodes should be alive: {:?}",
