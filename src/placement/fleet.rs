@@ -124,7 +124,8 @@ pub struct Fleet {
     seed: u64,
     policy: Policy,
     costs: CostModel,
-    /// Nothing is due before; heartbeats only move what is due to later, so it need not be looked for with each.
+    /// Nothing is due before; a heartbeat only moves to later what is due of a node that is no suspect, so it need not be looked
+    /// for with each.
     due: Option<Instant>,
     /// What decisions tell of the members; made anew when they have changed.
     roster: Option<Arc<Roster>>,
@@ -209,12 +210,16 @@ impl Fleet {
         now: Instant,
     ) -> Result<(), NodeError> {
         self.handle_deadline(now);
+        let suspect_after = self.suspect_after;
         let member = self.member(connection)?;
         let was = member.state();
         member.handle_heartbeat(heartbeat, now)?;
         let (name, state) = (member.name().clone(), member.state());
+        let due = member.next_deadline(suspect_after);
         self.learn(&name, now);
         if was != state {
+            // Of a suspect only its loss was due, which is later.
+            self.watch(due);
             self.report(name, state, None);
         }
         Ok(())

@@ -40,6 +40,19 @@ fn a_suspect_is_replaced_even_when_no_more_nodes_are_taken() {
     assert_eq!(world.state("n7"), Some(NodeState::Alive));
 }
 
+#[test]
+fn a_node_that_was_suspect_is_suspected_again_as_soon_as_any() {
+    let mut world = World::with(&["a"]);
+    world.wait(750);
+    world.check_state(Some(NodeState::Suspect));
+    world.wait(10);
+    world.beat(1);
+    world.check_state(Some(NodeState::Alive));
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + SUSPECT_AFTER));
+    world.wait(750);
+    world.check_state(Some(NodeState::Suspect));
+}
+
 fn drained(world: &World) -> bool {
     world.fleet.snapshot(world.now).nodes[0].drained
 }
