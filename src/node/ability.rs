@@ -157,6 +157,19 @@ impl Ability {
     }
 }
 
+#[cfg(test)]
+impl Ability {
+    /// One by which these encoders work on the CPU, and which has what the sender says else.
+    pub(super) fn of(encoders: &[Encoder]) -> (watch::Sender<Arc<Proved>>, Self) {
+        let usable = encoders.iter().map(|&encoder| Usable::software(encoder));
+        let usable: BTreeMap<_, _> = usable.map(|usable| (on(&usable), usable)).collect();
+        let encoders = usable.keys().cloned().collect();
+        let capabilities = Capabilities { encoders, ..Capabilities::default() };
+        let (publisher, proved) = watch::channel(Arc::new(Proved { capabilities, usable, cores: 2 }));
+        (publisher, Self { proved, orders: mpsc::channel(1).0 })
+    }
+}
+
 /// What an ability is made of.
 pub(super) struct Means {
     /// The program.

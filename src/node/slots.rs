@@ -116,10 +116,12 @@ impl Slots {
         // A proxy that started anew counts its leases from the beginning; what an earlier one had here is over.
         self.stop(spec.lease, Reason::Superseded);
         self.forget_ended();
-        let now = clock::now();
+        let (now, proved) = (clock::now(), self.ability.current());
+        // GPUs may have been lost or found since the node started.
+        self.room.handle_gpus(&proved.capabilities.gpus, now);
         self.check_room(&spec, now)?;
         check(&spec.attempt)?;
-        let equipment = self.ability.current().equip(&spec.attempt, &spec.encoders);
+        let equipment = proved.equip(&spec.attempt, &spec.encoders);
         let equipment = equipment.map_err(|error| {
             tracing::info!(%error, "a lease cannot be run here");
             Reason::EncoderUnusable
@@ -182,14 +184,16 @@ impl Slots {
     }
 
     fn forget_ended(&mut self) {
-        let (room, now) = (&mut self.room, clock::now());
-        self.running.retain(|running| {
-            let runs = !running.task.is_finished();
-            if !runs {
-                room.release(running.lease, now);
+        let now = clock::now();
+        let (ended, running): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.running).into_iter().partition(|running| running.task.is_finished());
+        self.running = running;
+        for Running { lease, .. } in ended {
+            // What is reserved under its number is the one's that has superseded it, if one has.
+            if !self.running.iter().any(|running| running.lease == lease) {
+                self.room.release(lease, now);
             }
-            runs
-        });
+        }
     }
 }
 
@@ -214,3 +218,6 @@ fn refusal(error: StartError) -> Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

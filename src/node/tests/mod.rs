@@ -75,7 +75,7 @@ async fn node_of(proxy: FakeProxy, settings: NodeSettings) -> Node {
 }
 
 /// A lease whose first rendition has `height`, by which its FFmpeg is found.
-fn lease(id: u64, height: u32) -> LeaseSpec {
+pub(in crate::node) fn lease(id: u64, height: u32) -> LeaseSpec {
     let rendition = |name: &str, height| Rendition {
         name: name.parse().unwrap(),
         height,
