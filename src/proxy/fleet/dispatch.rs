@@ -324,8 +324,10 @@ impl Dispatch {
 
     /// The secret is used up even if nothing comes of it.
     fn handle_claim(&mut self, secret: LeaseSecret, reply: oneshot::Sender<SocketSlot>, now: Instant) {
-        if let Some((lease, slot)) = self.offers.remove(&secret)
-            && self.fleet.handle_attached(lease, now)
+        let Some(&(lease, _)) = self.offers.get(&secret) else { return };
+        // One that has just expired stays on offer until its task has been told so (see `fail`).
+        if self.fleet.handle_attached(lease, now)
+            && let Some((_, slot)) = self.offers.remove(&secret)
         {
             // If the connection has gone meanwhile, the slot is dropped and the lease's task knows it by that.
             let _ = reply.send(slot);
@@ -378,9 +380,11 @@ impl Dispatch {
         }
     }
 
-    /// Has a lease's task end the lease and tell its stream.
+    /// Has a lease's task end the lease and tell its stream. Its room is the stream's again from now on, not only when the task
+    /// is done: who asks in between must not get it.
     fn fail(&mut self, failure: LeaseFailure) {
         let lease = failure.lease;
+        self.tenancy.handle_released(lease);
         if let Some(fail) = self.leases.remove(&lease) {
             // Only a lease that has just ended by itself does not listen.
             let _ = fail.send(failure);
@@ -471,3 +475,6 @@ fn report(node: &Name, state: NodeState, reason: Option<Reason>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

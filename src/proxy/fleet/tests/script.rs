@@ -66,7 +66,7 @@ pub(in super::super) fn audio_unit(data: &[u8]) -> LeaseOutput {
     LeaseOutput::AudioUnit(AudioUnit { presentation_time: Ticks(0), data: Bytes::copy_from_slice(data) })
 }
 
-pub(in super::super) fn hello(name: &str) -> NodeHello {
+pub(in crate::proxy) fn hello(name: &str) -> NodeHello {
     NodeHello {
         name: name.parse().expect("test name"),
         tags: Vec::new(),
