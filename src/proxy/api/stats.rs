@@ -49,6 +49,8 @@ pub struct TenantIngest {
     pub bitrate: u64,
     /// Bits per second that they may send; `null` for any number.
     pub max_bitrate: Option<u64>,
+    /// Publishers ended since the start because all together sent more than that.
+    pub over_bitrate: u64,
 }
 
 /// The proxy.

@@ -123,7 +123,7 @@ fn state(token: Option<&str>, alive: usize) -> ApiState {
         streams: watch::channel(Arc::new(BTreeMap::from([(demo, handle)]))).1,
         tenants: watch::channel(Arc::new(BTreeMap::from([(
             name("live"),
-            TenantIngest { bitrate: 4_000, max_bitrate: None },
+            TenantIngest { bitrate: 4_000, max_bitrate: None, over_bitrate: 1 },
         )])))
         .1,
     }
@@ -168,8 +168,8 @@ async fn stats_have_the_contracts_fields() {
         fields(&body["streams"][0]["source"]),
         "audio_codec bitrate bytes fps frames gop_ms height more_other_tracks other_tracks video_codec width"
     );
-    let tenant = "bitrate dominant_share max_bitrate max_pixels_per_second max_streams name pixels_per_second refused \
-                  streams waiting weight";
+    let tenant = "bitrate dominant_share max_bitrate max_pixels_per_second max_streams name over_bitrate \
+                  pixels_per_second refused streams waiting weight";
     assert_eq!(fields(&body["tenants"][0]), tenant);
     assert_eq!(body["tenants"][0]["bitrate"], 4_000);
     assert_eq!((&body["nodes"][0]["state"], &body["streams"][0]["state"]), (&"alive".into(), &"live".into()));

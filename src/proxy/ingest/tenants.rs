@@ -33,6 +33,8 @@ struct TenantMeter {
     max_bitrate: Option<Bitrate>,
     bytes: AtomicU64,
     bitrate: Mutex<TenantBitrate>,
+    /// Publishers that were ended for what all of them sent.
+    over_bitrate: AtomicU64,
 }
 
 /// A publisher that is counted for its tenant as long as this lives.
@@ -60,7 +62,8 @@ impl TenantMeters {
         let meters = config.tenants.iter().map(|(name, tenant)| {
             let bitrate = Mutex::new(TenantBitrate::new(tenant.max_bitrate, grace, now));
             let (tenant, max_bitrate) = (name.clone(), tenant.max_bitrate);
-            (name.clone(), Arc::new(TenantMeter { tenant, max_bitrate, bytes: AtomicU64::new(0), bitrate }))
+            let (bytes, over_bitrate) = (AtomicU64::new(0), AtomicU64::new(0));
+            (name.clone(), Arc::new(TenantMeter { tenant, max_bitrate, bytes, bitrate, over_bitrate }))
         });
         Self(Arc::new(meters.collect()))
     }
@@ -91,6 +94,7 @@ impl TenantMeters {
         let stats = |meter: &TenantMeter| TenantIngest {
             bitrate: meter.bitrate().bitrate(now),
             max_bitrate: meter.max_bitrate.map(|most| most.0),
+            over_bitrate: meter.over_bitrate.load(Ordering::Relaxed),
         };
         Arc::new(self.0.iter().map(|(name, meter)| (name.clone(), stats(meter))).collect())
     }
@@ -119,12 +123,37 @@ impl CountedForTenant {
     pub fn report(&self, now: Instant) -> Result<(), TenantExceeded> {
         let bytes = self.meter.bytes.load(Ordering::Relaxed);
         let reported = self.meter.bitrate().handle_report(self.publisher, bytes, now);
-        reported.map_err(|exceeded| TenantExceeded { tenant: self.meter.tenant.clone(), exceeded })
+        reported.map_err(|exceeded| {
+            self.meter.over_bitrate.fetch_add(1, Ordering::Relaxed);
+            TenantExceeded { tenant: self.meter.tenant.clone(), exceeded }
+        })
     }
 }
 
 impl Drop for CountedForTenant {
     fn drop(&mut self) {
         self.meter.bitrate().leave(self.publisher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishers_that_end_for_what_all_send_are_counted() {
+        let mut config = Config::default();
+        config.rtmp.bitrate_grace = Duration::from_secs(1);
+        let live: Name = "live".parse().expect("test name");
+        config.tenants.get_mut(&live).expect("it is built in").max_bitrate = Some(Bitrate::kilobits(100));
+        let meters = TenantMeters::new(&config);
+        let counted = meters.publisher(&live, PublisherId(1)).expect("the tenant is configured");
+        let begun = clock::now();
+        let ended = (1..=60).find_map(|half| {
+            counted.count(100_000);
+            counted.report(begun + Duration::from_millis(500) * half).err()
+        });
+        assert_eq!(ended.expect("1.6 Mbit/s are too much").tenant, live);
+        assert_eq!(meters.stats()[&live].over_bitrate, 1);
     }
 }
