@@ -27,6 +27,7 @@ use crate::ffmpeg::attempt::AttemptSpec;
 use crate::ffmpeg::capability::{self, Build, Carriage};
 use crate::ffmpeg::diagnosis::{EncoderFault, Exit};
 use crate::ffmpeg::encoder::{Device, Encoder, Usable};
+use crate::placement::load::{MAX_TEXT_BYTES, printable};
 use crate::wire::report::{Capabilities, EncoderOn, Gpu};
 use roster::Roster;
 
@@ -346,7 +347,7 @@ impl Prover {
             return;
         }
         let capabilities = Capabilities {
-            ffmpeg_version: self.said.version.clone(),
+            ffmpeg_version: printable(&self.said.version, MAX_TEXT_BYTES),
             encoders: self.roster.usable().map(|(on, _)| on.clone()).collect(),
             unusable: self.roster.unusable().collect(),
             reads: self.said.reads.clone(),

@@ -230,6 +230,15 @@ fn bounded_lease(lease: &LeaseLoad, capacity: Capacity) -> LeaseLoad {
     }
 }
 
+/// A text as it passes these checks: without control characters, and cut to at most so many bytes. A node makes what it
+/// tells by this, or what FFmpeg or a driver says could keep it out of the fleet.
+#[must_use]
+pub fn printable(text: &str, most_bytes: usize) -> String {
+    let mut printable: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    printable.truncate(printable.floor_char_boundary(most_bytes));
+    printable
+}
+
 /// From 0 to `most`; what is no number is the most.
 fn within(number: f64, most: f64) -> f64 {
     if number.is_nan() { most } else { number.clamp(0.0, most) }
@@ -313,6 +322,17 @@ mod tests {
         check(|hello| hello.capabilities.unusable = unusable(&"x".repeat(600)), refused);
         let gpus = |name: &str| vec![Gpu { index: 0, name: name.to_owned(), memory: 0, sessions: None }];
         check(|hello| hello.capabilities.gpus = gpus("L4\0"), bad("the name of a GPU", 3, MAX_TEXT_BYTES));
+    }
+
+    #[test]
+    fn what_was_made_printable_is_taken() {
+        let check = |text: &str, most, expected: &str| assert_eq!(printable(text, most), expected);
+        check("No capable devices found", MAX_DETAIL_BYTES, "No capable devices found");
+        check("a\u{7}b\nc", 2, "ab");
+        check("ééé", 5, "éé");
+        check("é", 1, "");
+        let longest = printable(&"é\t".repeat(MAX_TEXT_BYTES), MAX_TEXT_BYTES);
+        check_text("it", &longest, MAX_TEXT_BYTES).expect("it is within the bound");
     }
 
     #[test]

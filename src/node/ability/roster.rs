@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use crate::ffmpeg::diagnosis::{self, EncoderFault};
 use crate::ffmpeg::encoder::{Device, Encoder, Usable};
+use crate::placement::load::{MAX_DETAIL_BYTES, printable};
 use crate::wire::report::{EncoderOn, UnusableEncoder};
 
 /// The first wait before what has failed is proved again.
@@ -161,16 +162,21 @@ impl Roster {
         self.entries.iter().filter_map(|(on, entry)| Some((on, entry.usable.as_ref()?)))
     }
 
-    /// What does not.
+    /// What does not, and why, as much of it as a proxy takes.
     pub(super) fn unusable(&self) -> impl Iterator<Item = UnusableEncoder> {
         let unusable = self.entries.iter().filter(|(_, entry)| entry.usable.is_none());
-        unusable.map(|(on, entry)| UnusableEncoder { on: on.clone(), detail: entry.detail.clone() })
+        unusable.map(|(on, entry)| UnusableEncoder {
+            on: on.clone(),
+            detail: printable(&entry.detail, MAX_DETAIL_BYTES),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::placement::load::bounded_capabilities;
+    use crate::wire::report::Capabilities;
 
     /// One software encoder that works, and when that was found out.
     fn working() -> (Roster, EncoderOn, Instant) {
@@ -233,6 +239,15 @@ mod tests {
             assert!(roster.next_due(now).is_some());
             roster.handle_proof(&on, Err("OpenEncodeSessionEx failed: out of memory (10)".to_owned()), now);
         }
+    }
+
+    #[test]
+    fn however_much_ffmpeg_says_a_proxy_takes_what_is_told() {
+        let (mut roster, on, now) = working();
+        roster.handle_failure(&own(&on, &"exit code 1; no\tdevice \u{fffd}; ".repeat(40)), now);
+        let unusable = roster.unusable().collect();
+        let told = Capabilities { unusable, ..Capabilities::default() };
+        assert_eq!(bounded_capabilities(told.clone()), Ok(told));
     }
 
     #[test]

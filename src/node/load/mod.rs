@@ -29,6 +29,7 @@ use tokio::time::MissedTickBehavior;
 use crate::base::clock;
 use crate::base::shutdown::CancellationToken;
 use crate::base::task::Tasks;
+use crate::placement::load::{MAX_TEXT_BYTES, printable};
 use crate::wire::report::{Capacity, Gpu, Load};
 use cpu::Cpu;
 use disk::Disk;
@@ -41,8 +42,6 @@ use process::Processes;
 
 /// How often load is measured: as often as a heartbeat leaves, by default.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// The longest class.
-const MAX_CLASS_CHARS: usize = 128;
 
 /// What is measured. Clones show the same.
 #[derive(Clone, Debug)]
@@ -178,14 +177,14 @@ pub(super) fn class(gpus: &[Gpu]) -> String {
     class_of(&brand, gpus)
 }
 
-/// At most 128 printable characters. A processor without a name is called by its architecture.
+/// As long a text as a proxy takes. A processor without a name is called by its architecture.
 fn class_of(brand: &str, gpus: &[Gpu]) -> String {
     let processor = if brand.is_empty() { std::env::consts::ARCH } else { brand };
     let mut names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let all = [&[processor], names.as_slice()].concat().join(" + ");
-    all.chars().filter(|letter| !letter.is_control()).take(MAX_CLASS_CHARS).collect()
+    printable(&all, MAX_TEXT_BYTES)
 }
 
 #[cfg(test)]

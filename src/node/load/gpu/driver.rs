@@ -7,6 +7,7 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 
 use super::Device;
+use crate::placement::load;
 use crate::wire::report::{Gpu, GpuLoad};
 
 /// When a library that told of GPUs, and tells of none now, is opened anew: it does not see by itself that a driver was
@@ -14,10 +15,8 @@ use crate::wire::report::{Gpu, GpuLoad};
 const REOPEN_AFTER: Duration = Duration::from_secs(5);
 /// When one that never told of any is tried again. Without a driver each try starts a program of NVIDIA's that loads one.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// GPUs that are looked at.
-const MAX_GPUS: u32 = 64;
-/// Characters of a name or identifier that are kept.
-const MAX_NAME_CHARS: usize = 64;
+/// Bytes of a name or identifier that are kept.
+const MAX_NAME_BYTES: usize = 64;
 
 /// The library, open or not.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ impl Driver {
 
 fn devices(nvml: &Nvml) -> Vec<Device> {
     let count = match nvml.device_count() {
-        Ok(count) => count.min(MAX_GPUS),
+        Ok(count) => count.min(load::MAX_GPU_INDEX + 1),
         Err(error) => {
             tracing::debug!(%error, "GPUs cannot be counted");
             0
@@ -71,7 +70,8 @@ fn devices(nvml: &Nvml) -> Vec<Device> {
         let told = |error: &NvmlError| tracing::debug!(index, %error, "a GPU cannot be looked at");
         device(nvml, index).inspect_err(told).ok()
     };
-    (0..count).filter_map(look).collect()
+    // A proxy takes no node with more.
+    (0..count).filter_map(look).take(load::MAX_GPUS).collect()
 }
 
 /// One GPU.
@@ -81,9 +81,10 @@ fn devices(nvml: &Nvml) -> Vec<Device> {
 /// power, those for computing have no encoder, a part of one (MIG) has no utilisation of its own.
 fn device(nvml: &Nvml, index: u32) -> Result<Device, NvmlError> {
     let device = nvml.device_by_index(index)?;
-    let name = printable(told(device.name())?.as_deref().unwrap_or("GPU"));
+    let name = load::printable(told(device.name())?.as_deref().unwrap_or("GPU"), MAX_NAME_BYTES);
     // Parts of one GPU that were handed to containers may all say the same; then the index tells them apart.
-    let id = told(device.uuid())?.map_or_else(|| format!("{index} {name}"), |id| printable(&id));
+    let id = told(device.uuid())?
+        .map_or_else(|| format!("{index} {name}"), |id| load::printable(&id, MAX_NAME_BYTES));
     // What the driver keeps for itself is of use to nobody else.
     let memory = told(device.memory_info())?;
     let (memory_used, memory_total) =
@@ -146,11 +147,6 @@ fn share(percent: Option<u32>) -> f64 {
     f64::from(percent.unwrap_or_default().min(100)) / 100.0
 }
 
-/// A text for logs and pages.
-fn printable(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,10 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn shares_and_names_are_within_bounds() {
+    fn shares_are_within_bounds() {
         assert_eq!((share(None), share(Some(50)), share(Some(4000))), (0.0, 0.5, 1.0));
-        assert_eq!(printable("a\nb\u{1b}"), "ab");
-        assert_eq!(printable(&"é".repeat(100)).chars().count(), 64);
     }
 
     #[test]
