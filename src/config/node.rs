@@ -10,6 +10,7 @@ use toml::Value;
 
 use super::reader::{Key, Reader, Setting};
 use crate::base::names::{MAX_NAME_BYTES, Name};
+use crate::placement::load::MAX_TAGS;
 
 /// This machine as a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +167,7 @@ impl Written {
         let host = reader.surroundings.host_name();
         NodeSettings {
             name: reader.optional(&self.name).unwrap_or_else(|| name_from_host(host.as_deref())),
-            tags: reader.get(&self.tags, default.tags),
+            tags: self.tags(reader),
             slots: reader.within(&self.slots, default.slots, 1..=1000),
             ffmpeg: reader.get(&self.ffmpeg, default.ffmpeg),
             nvml: reader.get(&self.nvml, default.nvml),
@@ -174,6 +175,16 @@ impl Written {
             cost_per_hour: reader.optional_within(&self.cost_per_hour, 0.0..=1e6),
             watts: reader.optional_within(&self.watts, 0.0..=1e6),
         }
+    }
+
+    /// A proxy takes no node with more tags than these, and would say so only once the node runs.
+    fn tags(&self, reader: &mut Reader) -> Vec<Name> {
+        let tags = reader.get(&self.tags, Vec::new());
+        if tags.len() > MAX_TAGS {
+            reader.refuse(self.tags.place(), format!("must be at most {MAX_TAGS} names"));
+            return Vec::new();
+        }
+        tags
     }
 }
 

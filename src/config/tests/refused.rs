@@ -177,7 +177,9 @@ fn an_impossible_share_of_the_fleet_is_refused() {
     );
     check("tenants.a", "when_full = 'queue'", r#"tenants.a.when_full = 'queue': must be "refuse" or "wait""#);
     let tags = "'t', ".repeat(65);
-    assert!(said(&format!("[tenants.a]\ntags = [{tags}]\n")).ends_with("must be at most 64 names"));
+    for section in ["tenants.a", "node"] {
+        assert!(said(&format!("[{section}]\ntags = [{tags}]\n")).ends_with("must be at most 64 names"));
+    }
 }
 
 #[test]
