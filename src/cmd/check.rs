@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::base::names::Name;
 use crate::cli::{self, Exit};
 use crate::config::units::Quantity;
-use crate::config::{Config, Placement, Profile, RtmpsListen, Tenant, written_audio};
+use crate::config::{Config, Nvml, Placement, Profile, RtmpsListen, Tenant, written_audio};
 use crate::ffmpeg::ladder::{Deinterlace, Latency, Rendition, VideoOutput};
 use crate::placement::policy::{Policy, PolicyKind};
 use crate::placement::tenancy::WhenFull;
@@ -156,6 +156,10 @@ fn write_node(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
     let tls = tls.map(|path| format!(" by TLS, trusting {}", path.display())).unwrap_or_default();
     write!(f, "node     {}: at most {slots} streams, runs {ffmpeg}, dials {proxy}{tls}", node.name)?;
     write_tags(f, ", tags", &node.tags)?;
+    match &node.nvml {
+        Nvml::Library(library) => write!(f, ", GPUs by {}", library.display())?,
+        Nvml::Off => write!(f, ", no GPUs looked for")?,
+    }
     if let Some(cost) = node.cost_per_hour {
         write!(f, ", {cost} an hour")?;
     }
@@ -181,7 +185,7 @@ mod tests {
                720p: H.264, 720 lines, 2500k by libx264, preset veryfast
                360p: H.264, 360 lines, 800k by libx264, preset veryfast
     placing  spread, nodes filled to 85 %, costs not kept
-    node     node: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070
+    node     node: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070, GPUs by libnvidia-ml.so.1
     ");
     }
 
@@ -195,6 +199,7 @@ mod tests {
             [node]
             name = "n1"
             tags = ["gpu", "rack-1"]
+            nvml = "off"
             cost_per_hour = 0.35
             watts = 250
             [placement]
@@ -234,7 +239,7 @@ mod tests {
                source: as it came
                540p: H.264, 540 lines, 30000/1001 pictures a second, 1500k by h264_nvenc or libx264, preset veryfast, at most 2 threads
     placing  pack, nodes filled to 110 %, costs kept in /var/lib/headgate/costs.json
-    node     n1: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1, 0.35 an hour, 250 W
+    node     n1: at most 64 streams, runs ffmpeg, dials 127.0.0.1:7070, tags gpu rack-1, no GPUs looked for, 0.35 an hour, 250 W
     ");
     }
 
