@@ -18,16 +18,19 @@ use crate::base::rate::RateBound;
 use crate::base::reason::Reason;
 use crate::base::socket::{ReadHalf, WriteHalf};
 use crate::placement::fleet::ConnectionId;
+use crate::placement::load::MAX_SLOTS;
 use crate::wire::codec::{self, Message, WireError};
 use crate::wire::message::{NodeMessage, ProxyMessage};
 
-/// Messages that wait to be written to a node. When it is full the node does not read, and is treated as lost.
-const QUEUE_CAPACITY: usize = 64;
+/// Messages that wait to be written to a node: a lease and its end for each slot that it may have, because all may come at
+/// once, when another node is lost. When it is full the node does not read, and is treated as lost.
+const QUEUE_CAPACITY: usize = 2 * MAX_SLOTS as usize;
 /// How long a node may take to say hello after the upgrade.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Messages that a node may send in a second; at a heartbeat every 250 ms, and a refusal for each of a hundred leases
-/// offered at once, it sends about a hundred.
+/// Messages that a node may send in a second, refusals of leases left out; at a heartbeat every 250 ms it sends about four.
 const MAX_MESSAGES_PER_SECOND: u32 = 200;
+/// Refusals that it may send in a second: one for each slot, because it may be offered as many leases at once.
+const MAX_REFUSALS_PER_SECOND: u32 = MAX_SLOTS;
 /// How long the last messages to a node, and its own end, may take when the connection is closed from our side.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Room that is kept free in the receive buffer.
@@ -51,6 +54,8 @@ enum End {
     HelloNotFirst,
     #[error("more than {MAX_MESSAGES_PER_SECOND} messages in a second")]
     TooManyMessages,
+    #[error("more than {MAX_REFUSALS_PER_SECOND} leases refused in a second")]
+    TooManyRefusals,
 }
 
 /// Serves one node until either side ends it, and tells dispatch.
@@ -71,6 +76,7 @@ pub(super) async fn run(
         outbox: Outbox::default(),
         received: upgraded.received,
         rate: RateBound::per_second(MAX_MESSAGES_PER_SECOND),
+        refusals: RateBound::per_second(MAX_REFUSALS_PER_SECOND),
         hello_by: clock::now() + HELLO_TIMEOUT,
     };
     async {
@@ -103,6 +109,7 @@ struct Control {
     /// What was read and is no whole frame yet; at most one frame of the codec's limit, and what one read brings.
     received: BytesMut,
     rate: RateBound,
+    refusals: RateBound,
     hello_by: Instant,
 }
 
@@ -131,8 +138,15 @@ impl Control {
     /// Hands on what has been received in full. Waits for room at dispatch, which never waits for us.
     async fn take_messages(&mut self) -> Result<(), End> {
         while let Some(message) = codec::decode::<NodeMessage>(&mut self.received)? {
-            if !self.rate.admits(clock::now()) {
-                return Err(End::TooManyMessages);
+            let (rate, too_many) = match message {
+                NodeMessage::LeaseRefused { .. } => (&mut self.refusals, End::TooManyRefusals),
+                NodeMessage::Hello(_)
+                | NodeMessage::Heartbeat(_)
+                | NodeMessage::Capabilities(_)
+                | NodeMessage::Leaving => (&mut self.rate, End::TooManyMessages),
+            };
+            if !rate.admits(clock::now()) {
+                return Err(too_many);
             }
             let connection = self.connection;
             let input = match (self.newcomer.take(), message) {
@@ -163,7 +177,11 @@ impl Control {
         match end {
             End::Eof | End::Io(_) => return,
             End::Closed => {}
-            End::Wire(_) | End::NoHello | End::HelloNotFirst | End::TooManyMessages => {
+            End::Wire(_)
+            | End::NoHello
+            | End::HelloNotFirst
+            | End::TooManyMessages
+            | End::TooManyRefusals => {
                 self.push(&ProxyMessage::Refused { reason: end.reason(), detail: end.to_string() });
             }
         }
@@ -197,7 +215,9 @@ impl End {
         match self {
             Self::Closed => Reason::Shutdown,
             Self::Eof | Self::Io(_) => Reason::ConnectionLost,
-            Self::Wire(WireError::TooLong { .. }) | Self::TooManyMessages => Reason::LimitExceeded,
+            Self::Wire(WireError::TooLong { .. }) | Self::TooManyMessages | Self::TooManyRefusals => {
+                Reason::LimitExceeded
+            }
             Self::Wire(
                 WireError::NoKind
                 | WireError::UnknownKind(_)

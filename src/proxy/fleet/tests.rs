@@ -16,9 +16,10 @@ use crate::ffmpeg::capability::Carriage;
 use crate::ffmpeg::ladder::Output;
 use crate::placement::place::NodeState;
 use crate::wire::message::{
-    AttemptEnd, CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseSpec, NodeMessage, ProxyMessage,
+    AttemptEnd, CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseId, LeaseSpec, NodeMessage, ProxyMessage,
     VERSION_HEADER, WIRE_VERSION,
 };
+use crate::wire::report::{Capacity, NodeHello};
 
 pub(in crate::proxy) const TOKEN: &str = "hunter2";
 /// Far above what anything here takes; what hangs fails by it.
@@ -398,6 +399,35 @@ async fn a_node_that_misbehaves_is_refused() {
     let mut flood = vec![heartbeat(); 1000];
     flood.insert(0, hello());
     check_refused(&flood, b"", Reason::LimitExceeded).await;
+    let (lease, reason, detail) = (LeaseId(1), Reason::NoSlot, String::new());
+    let mut refusals = vec![NodeMessage::LeaseRefused { lease, reason, detail }; 3000];
+    refusals.insert(0, hello());
+    check_refused(&refusals, b"", Reason::LimitExceeded).await;
+}
+
+/// As when another node is lost, and this one has less room than it seemed.
+#[tokio::test]
+async fn hundreds_of_leases_at_once_and_as_many_refusals_lose_no_node() {
+    const LEASES: usize = 300;
+    let proxy = Proxy::start_with(|settings| settings.policy.headroom = 100.0).await;
+    let wire = Wire::upgrade(proxy.address, &request_head(CONTROL_PATH, TOKEN, &[])).await;
+    let small = script::hello("n1");
+    let hello = NodeHello { capacity: Capacity { slots: 1000, ..small.capacity }, ..small };
+    let mut node = FakeNode::join_as(proxy.address, wire, hello).await;
+    let mut streams: Vec<_> = (0..LEASES).map(|_| proxy.try_ask().expect("the queue has room")).collect();
+    let mut refusals = Vec::new();
+    for _ in 0..LEASES {
+        let lease = node.lease().await.lease;
+        refusals.push(NodeMessage::LeaseRefused { lease, reason: Reason::NoRoom, detail: String::new() });
+    }
+    for refusal in &refusals {
+        node.wire.send(refusal).await;
+    }
+    for stream in &mut streams {
+        Stream::check_placed(stream.event().await.as_ref());
+        stream.check_fails(Reason::NoRoom).await;
+    }
+    attached(&proxy, &mut node).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::wire::message::{
     CONTROL_PATH, LEASE_PATH, LEASE_SECRET_HEADER, LeaseSpec, NodeMessage, ProxyMessage, UPGRADE,
     VERSION_HEADER, WIRE_VERSION,
 };
+use crate::wire::report::NodeHello;
 
 /// An upgrade request with everything in place, and more headers.
 pub(in crate::proxy) fn request_head(path: &str, token: &str, more: &[(&str, &str)]) -> String {
@@ -105,8 +106,13 @@ impl FakeNode {
     }
 
     /// The same on a connection that is there.
-    pub(in crate::proxy) async fn join_over(proxy: SocketAddr, mut wire: Wire, name: &str) -> Self {
-        wire.send(&NodeMessage::Hello(Box::new(script::hello(name)))).await;
+    pub(in crate::proxy) async fn join_over(proxy: SocketAddr, wire: Wire, name: &str) -> Self {
+        Self::join_as(proxy, wire, script::hello(name)).await
+    }
+
+    /// The same of a node that says this of itself.
+    pub(in crate::proxy) async fn join_as(proxy: SocketAddr, mut wire: Wire, hello: NodeHello) -> Self {
+        wire.send(&NodeMessage::Hello(Box::new(hello))).await;
         let answer = wire.receive().await;
         assert!(matches!(answer, Some(ProxyMessage::Welcome { heartbeat_ms: 250, .. })), "{answer:?}");
         Self { proxy, wire }
