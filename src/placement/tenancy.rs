@@ -170,7 +170,8 @@ impl Tenancy {
         }
         let expected = &account.limits.expected;
         check_pixels(stream, account, expected.work.encoded_pixel_rate())?;
-        Ok(self.judge(stream, expected, room, now)?)
+        let judged = self.judge(stream, expected, room, now);
+        Ok(judged.map_err(|shortage| shortage.told(|| room.shortage(expected)))?)
     }
 
     /// A stream wants a lease and says what it really is. Ask the fleet for a node only when this is granted, and report
@@ -256,7 +257,8 @@ impl Tenancy {
         self.tenants.get_mut(&stream.tenant)?.bookings.get_mut(&stream.name)
     }
 
-    /// What `stream` would take of the fleet if it were its turn now; `None` where there is no node.
+    /// What `stream` would take of the fleet if it were its turn now; `None` where there is no node. What each node lacks is not
+    /// told: streams that wait are judged four times a second, and nobody reads it.
     fn judge(
         &self,
         stream: &StreamName,
@@ -267,12 +269,11 @@ impl Tenancy {
         let Some(mut supply) = Supply::new(room, &self.kinds) else { return Ok(None) };
         let Some(account) = self.tenants.get(&stream.tenant) else { return Ok(None) };
         let candidates = room.candidates(wish);
-        let missing = || room.shortage(wish).unwrap_or_else(|| "no node has room".to_owned());
         if candidates.is_empty() {
-            return Err(Shortage::Unsuitable(missing()));
+            return Err(Shortage::Unsuitable(String::new()));
         }
         if !supply.holds(&candidates) {
-            return Err(Shortage::Full(missing()));
+            return Err(Shortage::Full(String::new()));
         }
         let cost = least(&candidates, supply.capacity()).unwrap_or_default();
         let share = |more| account.share_with(more, supply.capacity());

@@ -48,10 +48,10 @@ pub enum TenancyRefusal {
 /// Why there is no room for a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
-    /// No node that is alive could ever take it.
+    /// No node that is alive could ever take it; what each lacks.
     #[error("{0}")]
     Unsuitable(String),
-    /// No node has room.
+    /// No node has room; what each lacks.
     #[error("{0}; try again later")]
     Full(String),
     /// What is free is as good as taken.
@@ -81,6 +81,16 @@ impl TenancyRefusal {
 }
 
 impl Shortage {
+    /// The same with what is `missing`, where nodes are what is missing.
+    pub(super) fn told(self, missing: impl FnOnce() -> Option<String>) -> Self {
+        let text = || missing().unwrap_or_else(|| "no node has room".to_owned());
+        match self {
+            Self::Unsuitable(_) => Self::Unsuitable(text()),
+            Self::Full(_) => Self::Full(text()),
+            Self::Promised | Self::AfterRunning | Self::AfterPoorer | Self::KeptBack => self,
+        }
+    }
+
     /// The reason of the closed set.
     #[must_use]
     pub fn reason(&self) -> Reason {
