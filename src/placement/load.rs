@@ -234,8 +234,13 @@ fn bounded_lease(lease: &LeaseLoad, capacity: Capacity) -> LeaseLoad {
 /// tells by this, or what FFmpeg or a driver says could keep it out of the fleet.
 #[must_use]
 pub fn printable(text: &str, most_bytes: usize) -> String {
-    let mut printable: String = text.chars().filter(|letter| !letter.is_control()).collect();
-    printable.truncate(printable.floor_char_boundary(most_bytes));
+    let mut printable = String::new();
+    for letter in text.chars().filter(|letter| !letter.is_control()) {
+        if printable.len() + letter.len_utf8() > most_bytes {
+            break;
+        }
+        printable.push(letter);
+    }
     printable
 }
 
