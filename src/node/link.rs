@@ -29,10 +29,15 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 20..=10_000;
 
 /// The control side of a node.
 pub(super) struct Link {
+    /// Where to dial, and what to present there.
     pub(super) proxy: Proxy,
+    /// Who this node is. Its capabilities are those of the start: what is said is `ability`'s.
     pub(super) hello: NodeHello,
+    /// What heartbeats tell.
     pub(super) measured: Measured,
+    /// What it can do now.
     pub(super) ability: Ability,
+    /// Ends it.
     pub(super) stop: CancellationToken,
 }
 
@@ -80,6 +85,7 @@ impl ControlEnd {
         }
     }
 
+    /// As the log and the proxy name it.
     fn reason(&self) -> Reason {
         self.refusal().unwrap_or(match self {
             Self::Stopped => Reason::Shutdown,
@@ -219,6 +225,7 @@ impl Link {
     }
 }
 
+/// Sends, or gives the connection up: a proxy that takes nothing for so long is not there.
 async fn send(writer: &mut FrameWriter, message: &NodeMessage) -> Result<(), ControlEnd> {
     let sent = tokio::time::timeout(ANSWER_TIMEOUT, writer.send(message)).await;
     Ok(sent.map_err(|_| ControlEnd::Silent)??)

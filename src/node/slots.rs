@@ -60,7 +60,9 @@ impl From<Reason> for Refusal {
     }
 }
 
+/// A lease that runs, or ends: as long as its task does, it takes up a slot.
 struct Running {
+    /// The proxy's number for it; of two with one number the later is meant.
     lease: LeaseId,
     /// Says why the lease shall end; `None` once said.
     stop: Option<oneshot::Sender<Reason>>,
@@ -112,6 +114,7 @@ impl Slots {
         })
     }
 
+    /// As [`Slots::take`]; within the lease's span.
     fn start(&mut self, spec: LeaseSpec, span: tracing::Span) -> Result<(), Refusal> {
         // A proxy that started anew counts its leases from the beginning; what an earlier one had here is over.
         self.stop(spec.lease, Reason::Superseded);
@@ -183,6 +186,7 @@ impl Slots {
         }
     }
 
+    /// Frees the slots and the room of leases whose tasks are done.
     fn forget_ended(&mut self) {
         let now = clock::now();
         let (ended, running): (Vec<_>, Vec<_>) =

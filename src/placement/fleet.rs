@@ -354,6 +354,7 @@ impl Fleet {
         self.due
     }
 
+    /// The first of all deadlines: of offers and of members.
     fn first_due(&self) -> Option<Instant> {
         let offers = self.leases.values().filter_map(|lease| lease.phase.expires());
         let members = self.members.values().filter_map(|member| member.next_deadline(self.suspect_after));
@@ -400,15 +401,18 @@ impl Fleet {
         &self.policy
     }
 
+    /// The member of a connection that has said hello and is not lost.
     fn member(&mut self, connection: ConnectionId) -> Result<&mut Member, NodeError> {
         let name = self.connections.get(&connection).ok_or(NodeError::NoHello)?;
         self.members.get_mut(name).ok_or(NodeError::NoHello)
     }
 
+    /// Tells how a node stands now.
     fn report(&mut self, node: Name, state: NodeState, reason: Option<Reason>) {
         self.commands.push_back(Command::Report { node, state, reason });
     }
 
+    /// Tells a node, if it is still connected, that a lease is over.
     fn cancel(&mut self, node: &Name, lease: LeaseId, reason: Reason) {
         if let Some(connection) = self.members.get(node).and_then(Member::connection) {
             self.commands.push_back(Command::Cancel { connection, lease, reason });

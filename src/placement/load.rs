@@ -126,11 +126,13 @@ pub fn bounded_heartbeat(heartbeat: &Heartbeat, capacity: Capacity) -> Result<He
     }
 }
 
+/// A text that fits and can be shown.
 fn check_text(what: &'static str, text: &str, most: usize) -> Result<(), ReportError> {
     let sound = text.len() <= most && !text.chars().any(char::is_control);
     if sound { Ok(()) } else { Err(ReportError::BadText { what, bytes: text.len(), most }) }
 }
 
+/// Names that are names, on devices that there may be, and not too many.
 fn check_encoders<'a>(encoders: impl ExactSizeIterator<Item = &'a EncoderOn>) -> Result<(), ReportError> {
     if encoders.len() > MAX_ENCODERS {
         return Err(ReportError::TooManyEncoders(encoders.len()));
@@ -146,6 +148,7 @@ fn check_encoders<'a>(encoders: impl ExactSizeIterator<Item = &'a EncoderOn>) ->
     Ok(())
 }
 
+/// GPUs by index, with their sizes clamped.
 fn bounded_gpus(mut gpus: Vec<Gpu>) -> Result<Vec<Gpu>, ReportError> {
     check_gpus(gpus.iter().map(|gpu| (gpu.index, gpu.name.as_str())))?;
     for gpu in &mut gpus {
@@ -172,11 +175,13 @@ fn check_gpus<'a>(gpus: impl ExactSizeIterator<Item = (u32, &'a str)>) -> Result
     Ok(())
 }
 
+/// FFmpeg's names are plain words.
 fn is_encoder_name(EncoderOn { encoder: name, .. }: &EncoderOn) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=MAX_ENCODER_BYTES).contains(&name.len()) && name.bytes().all(allowed)
 }
 
+/// A capacity that adds up with those of a thousand others. A network that takes nothing is one that nobody knows.
 fn bounded_capacity(capacity: Capacity) -> Capacity {
     Capacity {
         cores: capacity.cores.min(MAX_CORES),
@@ -203,6 +208,7 @@ fn bounded_load(load: &Load, capacity: Capacity) -> Result<Load, ReportError> {
     })
 }
 
+/// As [`bounded_load`], of one GPU.
 fn bounded_gpu_load(gpu: &GpuLoad) -> GpuLoad {
     let memory_total = gpu.memory_total.min(MAX_MEMORY_BYTES);
     GpuLoad {

@@ -24,7 +24,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// An encoder and the devices on which it may prove itself; one will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
+    /// Which encoder.
     pub(super) encoder: Encoder,
+    /// Where it may work, in the order in which that is tried; none at all is a failure.
     pub(super) devices: Vec<Device>,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Roster {
     entries: BTreeMap<EncoderOn, Entry>,
 }
 
+/// How one encoder on one device stands.
 #[derive(Debug)]
 struct Entry {
     candidate: Candidate,
@@ -54,6 +57,7 @@ struct Entry {
 }
 
 impl Entry {
+    /// Never tried, and due at once.
     fn new(candidate: Candidate, now: Instant) -> Self {
         Self {
             candidate,

@@ -21,6 +21,7 @@ pub(super) enum Version {
 /// The group of this process for one controller, and those above it, as far as they can be seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Groups {
+    /// By which its files are named.
     pub(super) version: Version,
     /// Where the hierarchy is mounted. In a container that is mostly the container's own group.
     mount: PathBuf,
@@ -126,7 +127,9 @@ pub(super) fn unescaped(path: &str) -> PathBuf {
 /// Cores of CPU time that a group allows, and which group that is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quota {
+    /// Cores, fractions included; more than 0.
     pub(super) cores: f64,
+    /// The group that has it: ours or one above.
     pub(super) folder: PathBuf,
 }
 
@@ -160,7 +163,9 @@ fn cfs(quota: &str, period: &str) -> Option<f64> {
 /// Bytes of memory that a group allows, and which group that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
+    /// Bytes.
     pub(super) bytes: u64,
+    /// The group that has it: ours or one above.
     pub(super) folder: PathBuf,
 }
 

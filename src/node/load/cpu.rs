@@ -85,6 +85,7 @@ impl Cpu {
         share.unwrap_or_default().clamp(0.0, 1.0)
     }
 
+    /// Looks at the allowed CPUs, unless that was just done.
     fn measure_machine(&mut self, system: &mut System, now: Instant) {
         let over = self.looked.map(|at| now.saturating_duration_since(at));
         // Looked at again sooner, sysinfo repeats what it said before.
@@ -106,6 +107,7 @@ impl Cpu {
         (quota.cores < f64::from(self.allowed_count())).then_some(quota)
     }
 
+    /// How many CPUs the scheduler may use for us.
     fn allowed_count(&self) -> u32 {
         let known = u32::try_from(self.allowed.len()).unwrap_or(u32::MAX);
         let all = || std::thread::available_parallelism().map_or(1, |count| whole_cores_of(count.get()));
@@ -131,6 +133,7 @@ impl Cpu {
         Some(cores? / quota.cores)
     }
 
+    /// Who counts the CPU time of the group at `folder`.
     fn source(&self, folder: &Path) -> Option<Source> {
         let groups = self.groups.as_ref()?;
         match groups.version {

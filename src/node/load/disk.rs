@@ -36,9 +36,13 @@ struct Counters {
 /// What a device does. All zero for a file system that is on none, such as `tmpfs` and a container's `overlay`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct DiskLoad {
+    /// Bits per second.
     pub(super) read_bps: u64,
+    /// Bits per second.
     pub(super) write_bps: u64,
+    /// Share of the time in which it had something to do, 0 to 1.
     pub(super) busy: f64,
+    /// Milliseconds that a request takes on average, waiting included.
     pub(super) latency_ms: f64,
 }
 
@@ -152,6 +156,7 @@ fn source_of<'a>(folder: &Path, mountinfo: &'a str) -> Option<&'a str> {
     nearest.source.starts_with("/dev/").then_some(nearest.source)
 }
 
+/// The device at a path under `/dev`; `None` where it is none.
 fn device_named(path: &str) -> Option<Device> {
     let device = std::fs::metadata(path).ok()?.st_rdev();
     (major(device) != 0).then(|| Device { major: major(device), minor: minor(device) })

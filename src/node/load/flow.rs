@@ -151,6 +151,7 @@ impl Flow {
         self.lag_ms(now).is_none_or(|lag| lag > BEHIND_MS.unsigned_abs())
     }
 
+    /// The latest time of any kind that was given.
     fn last_given(&self) -> Option<i64> {
         [self.pictures, self.sound].into_iter().flatten().map(|given| given.last).max()
     }
@@ -165,6 +166,7 @@ impl Flow {
         before.saturating_add(passed).saturating_sub(given).max(0)
     }
 
+    /// Seconds of media a second, over the window, whatever the reason.
     fn pace(&self, now: Instant) -> Option<f64> {
         let (&(first, from), &(last, to)) = (self.reports.front()?, self.reports.back()?);
         // Between two reports the last one says where FFmpeg is; after that it stands still.
@@ -175,6 +177,7 @@ impl Flow {
     }
 }
 
+/// What of the input an output is made of.
 fn kind_of(output: Output) -> Kind {
     match output {
         Output::Rendition(_) => Kind::Picture,

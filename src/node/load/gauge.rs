@@ -28,6 +28,7 @@ pub(in crate::node) struct Gauge {
     state: Mutex<State>,
 }
 
+/// What is known of a lease; held for a moment by whoever adds to it or reads it.
 #[derive(Debug)]
 struct State {
     /// FFmpeg's process identifier; `None` once it has ended.
@@ -76,6 +77,7 @@ impl Gauges {
         u32::try_from(behind).unwrap_or(u32::MAX)
     }
 
+    /// The gauges of leases that are not gone.
     fn all(&self) -> Vec<Arc<Gauge>> {
         locked(&self.list).iter().filter_map(Weak::upgrade).collect()
     }
@@ -135,6 +137,7 @@ impl Gauge {
 }
 
 impl State {
+    /// Its process was looked at; `None` if it was not there any more.
     fn handle_process(&mut self, seen: Option<&Seen>, now: Instant) {
         // It may have ended since it was looked at.
         if let (Some(seen), Some(_)) = (seen, self.process) {

@@ -100,6 +100,7 @@ impl Gpus {
         self.latest.clone()
     }
 
+    /// Asks the thread; what it answers is taken at a later look.
     fn ask(&mut self, now: Instant) {
         let Some(thread) = &self.thread else { return };
         let (ask, answer) = oneshot::channel();
@@ -119,6 +120,7 @@ impl Gpus {
         self.handle_answer(Vec::new());
     }
 
+    /// These answered: tells of those that came or went, and shows the rest.
     fn handle_answer(&mut self, devices: Vec<Device>) {
         for change in self.presence.handle(&devices) {
             match change {

@@ -76,10 +76,12 @@ impl Network {
         if real.is_empty() { all } else { real }
     }
 
+    /// Whether there is a device behind it.
     fn is_real(&self, name: &str) -> bool {
         self.files.at(format!("/sys/class/net/{name}/device")).exists()
     }
 
+    /// Whether its link is there: one without a cable takes nothing.
     fn is_up(&self, name: &str) -> bool {
         self.files.read(format!("/sys/class/net/{name}/operstate")).is_some_and(|state| state.trim() == "up")
     }

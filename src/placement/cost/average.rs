@@ -26,10 +26,15 @@ pub(super) const MOST: f64 = 64.0;
 /// One figure for each dimension that is learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Ratios<T> {
+    /// Of CPU cores.
     pub cpu: T,
+    /// Of bytes of memory.
     pub memory: T,
+    /// Of the share of a GPU's encoders.
     pub encoder: T,
+    /// Of the share of a GPU's decoders.
     pub decoder: T,
+    /// Of bytes of a GPU's memory.
     pub gpu_memory: T,
 }
 
@@ -105,6 +110,7 @@ impl Averages {
 }
 
 impl<T: Copy> Ratios<T> {
+    /// The same dimensions, each with another figure.
     fn map<U>(&self, figure: impl Fn(T) -> U) -> Ratios<U> {
         Ratios {
             cpu: figure(self.cpu),
@@ -115,6 +121,7 @@ impl<T: Copy> Ratios<T> {
         }
     }
 
+    /// Both figures of each dimension made one.
     fn zip<U: Copy, V>(self, other: Ratios<U>, figure: impl Fn(T, U) -> V) -> Ratios<V> {
         Ratios {
             cpu: figure(self.cpu, other.cpu),

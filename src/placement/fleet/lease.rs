@@ -9,10 +9,13 @@ use crate::wire::report::EncoderOn;
 /// A lease that takes up a slot.
 #[derive(Debug)]
 pub(super) struct Lease {
+    /// Who has it.
     pub(super) node: Name,
+    /// How far it is.
     pub(super) phase: Phase,
     /// What it does and by what, which its use is learnt for.
     pub(super) work: Work,
+    /// By what, one for each rendition; `None` for a copy.
     pub(super) encoders: Vec<Option<EncoderOn>>,
     /// When its use was last learnt.
     pub(super) learnt: Option<Instant>,
@@ -26,6 +29,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// When nobody needs to come for it any more.
     pub(super) fn expires(self) -> Option<Instant> {
         match self {
             Self::Offered { expires } => Some(expires),
@@ -33,6 +37,7 @@ impl Phase {
         }
     }
 
+    /// Whether that is over at `now`.
     pub(super) fn expired(self, now: Instant) -> bool {
         self.expires().is_some_and(|at| at <= now)
     }

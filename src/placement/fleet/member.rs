@@ -76,30 +76,37 @@ impl Member {
         }
     }
 
+    /// Unique among the members.
     pub(super) fn name(&self) -> &Name {
         &self.hello.name
     }
 
+    /// What it said about itself, within bounds; its capabilities are the latest.
     pub(super) fn hello(&self) -> &NodeHello {
         &self.hello
     }
 
+    /// What it measured last.
     pub(super) fn load(&self) -> &Load {
         &self.load
     }
 
+    /// How many leases it said it holds, ending ones and strangers' included.
     pub(super) fn leases_reported(&self) -> u32 {
         self.leases_reported
     }
 
+    /// What it said last of those that it was given here.
     pub(super) fn lease_loads(&self) -> &[LeaseLoad] {
         &self.lease_loads
     }
 
+    /// How many leases it refused since it joined.
     pub(super) fn refused(&self) -> u64 {
         self.refused
     }
 
+    /// Its control connection, while it is not lost.
     pub(super) fn connection(&self) -> Option<ConnectionId> {
         match self.standing {
             Standing::Connected { connection, .. } => Some(connection),
@@ -107,10 +114,12 @@ impl Member {
         }
     }
 
+    /// Whether it said that it leaves.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.standing, Standing::Connected { leaving: true, .. })
     }
 
+    /// When it was lost, if it is.
     pub(super) fn lost_at(&self) -> Option<Instant> {
         match self.standing {
             Standing::Connected { .. } => None,

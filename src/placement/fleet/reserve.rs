@@ -72,10 +72,12 @@ impl Fleet {
         }
     }
 
+    /// The choice, by what the nodes look like now.
     fn place(&self, demand: &Demand, now: Instant) -> Result<Choice, place::Refusal> {
         place::place(&self.views(), demand, &self.costs, &self.policy, self.seed, now)
     }
 
+    /// Takes the slot and the room of a choice, until somebody comes for it or [`OFFER_TIMEOUT`] is over.
     fn offer(&mut self, choice: Choice, decision: Arc<Decision>, demand: &Demand, now: Instant) -> Offer {
         self.last_lease += 1;
         let lease = LeaseId(self.last_lease);
@@ -102,6 +104,7 @@ impl Fleet {
         members.map(Member::name).cloned().collect()
     }
 
+    /// The members by place, as decisions name them; shared by all decisions until it changes.
     fn roster(&mut self) -> Arc<Roster> {
         if let Some(roster) = &self.roster {
             return Arc::clone(roster);

@@ -51,6 +51,7 @@ fn of_gpus(node: &NodeView<'_>, headroom: f64) -> GpuResources {
     GpuResources { encoder, decoder, memory, sessions }
 }
 
+/// A stream that is to start, of which no more is known than its tenant's profile.
 fn demand(wish: &Wish) -> Demand {
     Demand { work: wish.work.clone(), require_tags: wish.require_tags.clone(), ..Demand::default() }
 }

@@ -55,9 +55,11 @@ pub(super) struct Booking {
     pub(super) holders: u32,
     /// Leases that were placed for it and are not over.
     pub(super) leases: BTreeSet<LeaseId>,
+    /// How far it has come.
     pub(super) standing: Standing,
     /// What it takes of the fleet, as far as that is known; always where it does not wait.
     pub(super) cost: Option<Amounts>,
+    /// Pixels a second of all that is encoded for it: as expected until its first demand.
     pub(super) pixel_rate: f64,
     /// When it last wanted a node and got none.
     pub(super) asked: Option<Instant>,
@@ -68,6 +70,7 @@ pub(super) struct Booking {
 /// A tenant.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
+    /// What it may have; as configured.
     pub(super) limits: TenantLimits,
     /// Which of the expected wishes is its own.
     pub(super) kind: usize,
@@ -94,6 +97,7 @@ impl Booking {
 }
 
 impl Account {
+    /// A tenant without streams.
     pub(super) fn new(limits: TenantLimits, kind: usize) -> Self {
         Self { limits, kind, bookings: BTreeMap::new(), refused: 0 }
     }

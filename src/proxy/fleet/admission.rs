@@ -23,8 +23,11 @@ pub(super) enum Wanted {
 /// Why a request is turned away. `detail` is the answer's text and goes into both sides' logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Denial {
+    /// Of the answer. A node tells by it whether to ask again soon.
     pub(super) status: StatusCode,
+    /// Of the closed set, for the log.
     pub(super) reason: Reason,
+    /// For people; holds nothing that a stranger chose, but for an escaped version.
     pub(super) detail: String,
 }
 
@@ -33,6 +36,7 @@ impl Denial {
         Self { status, reason, detail: detail.into() }
     }
 
+    /// What is no request of a node at all.
     fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Reason::ProtocolViolation, detail)
     }
@@ -60,6 +64,7 @@ pub(super) fn admit(
     Ok(wanted)
 }
 
+/// Exactly our version: the protocol has no older or newer dialects.
 fn check_version(headers: &HeaderMap) -> Result<(), Denial> {
     let version = only(headers, &HeaderName::from_static(VERSION_HEADER))?.ok_or_else(|| {
         Denial::malformed(format!("no {VERSION_HEADER} header: this is headgate's fleet port"))
@@ -107,6 +112,7 @@ fn check_token(headers: &HeaderMap, token: Option<&Secret>) -> Result<(), Denial
     Err(Denial::new(StatusCode::UNAUTHORIZED, Reason::WrongToken, detail))
 }
 
+/// The secret that the head of a lease's request holds.
 fn lease_secret(headers: &HeaderMap) -> Result<LeaseSecret, Denial> {
     only(headers, &HeaderName::from_static(LEASE_SECRET_HEADER))?.and_then(LeaseSecret::parse).ok_or_else(
         || Denial::malformed(format!("{LEASE_SECRET_HEADER} is not there, or not 32 hexadecimal digits")),

@@ -120,6 +120,7 @@ impl Dispatch {
         }
     }
 
+    /// Runs until `stop`, and then until the leases are closed or [`STOP_TIMEOUT`] is over.
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stop: CancellationToken) {
         let ended = Arc::clone(&self.ended);
         loop {
@@ -138,6 +139,7 @@ impl Dispatch {
         self.stop(inputs).await;
     }
 
+    /// When there is something to do without any input.
     fn next_deadline(&self) -> Option<Instant> {
         let snapshot = (self.changed || self.ages()).then_some(self.snapshot_due);
         let save = self.learned.next_deadline(self.fleet.costs());
@@ -251,6 +253,7 @@ impl Dispatch {
         }
     }
 
+    /// Tells a stream that it gets no lease, and why.
     fn refuse(
         &self,
         request: LeaseRequest,
@@ -441,6 +444,7 @@ impl Dispatch {
         self.learned.finish(self.fleet.costs()).await;
     }
 
+    /// Nothing is begun any more; whoever waits for an answer gets one, or sees that none comes.
     fn handle_while_stopping(&mut self, input: Input) {
         match input {
             Input::Request(request) => {

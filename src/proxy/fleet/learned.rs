@@ -105,6 +105,7 @@ impl Learned {
         }
     }
 
+    /// Hands a copy of the model to the thread, if there is room in its queue; otherwise it counts as not saved.
     fn order(&mut self, costs: &CostModel, done: Option<oneshot::Sender<()>>) {
         let Some(saves) = &self.saves else { return };
         if saves.try_send(Save { costs: costs.clone(), done }).is_ok() {
@@ -149,6 +150,7 @@ fn write(file: &Path, costs: &CostModel) -> io::Result<()> {
     File::open(folder(file))?.sync_all()
 }
 
+/// Writes and waits until it is on the disk: renamed before that, a power cut could leave an empty file.
 fn write_new(new: &Path, text: &[u8]) -> io::Result<()> {
     let mut out = File::create(new)?;
     out.write_all(text)?;
@@ -189,6 +191,7 @@ fn load_or_begin(file: &Path) -> Option<CostModel> {
     }
 }
 
+/// What the file says, within bounds.
 fn load(file: &Path) -> Result<CostModel, LoadError> {
     // Asked first: opening a pipe would wait for its writer.
     if !fs::metadata(file)?.is_file() {
@@ -210,6 +213,7 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// The folder that the file is in; a bare name is in the working folder.
 fn folder(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -30,10 +30,13 @@ const GIVE_UP_CHECK: Duration = Duration::from_millis(100);
 /// A lease that was offered.
 #[derive(Debug)]
 pub(super) struct Lease {
+    /// Its number, unique while the proxy runs.
     pub(super) id: LeaseId,
+    /// The node that it was offered to.
     pub(super) node: Name,
     /// Why it was offered there.
     pub(super) placement: Arc<Decision>,
+    /// The stream's ends of its channels, and what it wanted.
     pub(super) request: LeaseRequest,
     /// Gets the connection when the node has come for the lease.
     pub(super) socket: oneshot::Receiver<Upgraded>,

@@ -50,6 +50,7 @@ impl Driver {
         devices
     }
 
+    /// The library, if it is there and finds a driver.
     fn open(&self) -> Option<Nvml> {
         let opened = Nvml::builder().lib_path(self.library.as_os_str()).init();
         // Most machines have no GPU: that is no news.
@@ -58,6 +59,7 @@ impl Driver {
     }
 }
 
+/// The GPUs that answer, by index.
 fn devices(nvml: &Nvml) -> Vec<Device> {
     let count = match nvml.device_count() {
         Ok(count) => count.min(load::MAX_GPU_INDEX + 1),

@@ -58,6 +58,7 @@ impl Sending {
         Ok(())
     }
 
+    /// Whether [`Sending::write`] has something to do.
     pub(super) fn has_work(&self) -> bool {
         !self.outbox.is_empty()
     }
