@@ -107,7 +107,7 @@ pub struct Node {
 pub struct Drain {
     /// The node's name
     pub node: Name,
-    /// The proxy's API; where [http] listens if not given
+    /// The proxy's API; where http.listen is if not given
     #[arg(long, value_name = "URL")]
     pub api: Option<ApiUrl>,
     /// Do not wait until the node is empty
@@ -123,7 +123,7 @@ pub struct Drain {
 pub struct Undrain {
     /// The node's name
     pub node: Name,
-    /// The proxy's API; where [http] listens if not given
+    /// The proxy's API; where http.listen is if not given
     #[arg(long, value_name = "URL")]
     pub api: Option<ApiUrl>,
     /// Where the configuration is.
