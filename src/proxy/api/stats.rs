@@ -186,6 +186,9 @@ pub struct StreamStats {
     /// Why it is on its node, or on none: the last decision. Too long for a list of streams; it is shown with one stream.
     #[serde(skip)]
     pub placement: Option<Arc<Decision>>,
+    /// Why it ended, if it has. It is shown with one stream; those of a list have not.
+    #[serde(skip)]
+    pub ended: Option<Reason>,
     /// The outputs.
     pub renditions: Vec<RenditionStats>,
     /// Seconds since its first publish.

@@ -1,4 +1,4 @@
-//! `/api/v1/streams`: the streams that have not ended.
+//! `/api/v1/streams`: the streams that have not ended; and what became of one that has, for as long as its playlists are kept.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,6 +10,7 @@ use super::stats::StreamStats;
 use super::{ApiState, bad_name, error, shown};
 use crate::base::clock;
 use crate::base::names::{NameError, StreamName};
+use crate::base::reason::Reason;
 use crate::placement::place::decision::Decision;
 
 /// What stands for a stream in a path: its tenant and its name.
@@ -22,6 +23,8 @@ struct Whole<'a> {
     stats: &'a StreamStats,
     /// Why the last attempt is where it is, or why it is nowhere; `null` before the first.
     placement: Option<&'a Decision>,
+    /// Why it ended; `null` as long as it has not. The numbers are its last.
+    ended: Option<Reason>,
 }
 
 /// All of them by name, as in the stats.
@@ -43,10 +46,10 @@ pub(super) async fn one(State(state): State<ApiState>, path: StreamPath) -> Resp
         Err(problem) => return bad_name(&problem),
     };
     let stream = state.streams.borrow().get(&name).cloned();
-    match stream.filter(|stream| !stream.view.borrow().ended) {
+    match stream {
         Some(stream) => {
             let stats = stream.stats.borrow().at(clock::now());
-            shown(&Whole { placement: stats.placement.as_deref(), stats: &stats })
+            shown(&Whole { placement: stats.placement.as_deref(), ended: stats.ended, stats: &stats })
         }
         None => {
             let problem = format!("there is no stream {name}");

@@ -38,6 +38,7 @@ pub(crate) fn stream_stats(stream: &str) -> StreamStats {
         gop_log: GopLogStats::default(),
         startup_ms: None,
         last_failover: None,
+        ended: None,
         last_failure: None,
         left_out: 0,
         placement: None,
@@ -309,15 +310,16 @@ async fn what_is_not_there_is_said_with_a_code() {
     check("GET", "/api/v1/streams/live", (404, Some("not_found"))).await;
     let ended = ApiState { streams: ended_streams(), ..obedient() };
     let (status, _, body) = ask(ended.clone(), ("GET", "/api/v1/streams/live/demo"), OWN).await;
-    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &"no_such_stream".into()));
+    assert_eq!((status, &body["ended"]), (StatusCode::OK, &"unpublished".into()), "its last words");
     assert_eq!(ask(ended, ("GET", "/api/v1/streams"), OWN).await.2, serde_json::json!([]));
 }
 
 /// A stream that is still shown to players, and over.
 fn ended_streams() -> crate::proxy::origin::StreamDirectory {
+    let ended = Some(crate::base::reason::Reason::Unpublished);
     let handle = StreamHandle {
         view: watch::channel(Arc::new(View { ended: true, ..View::default() })).1,
-        stats: watch::channel(Arc::new(stream_stats("demo"))).1,
+        stats: watch::channel(Arc::new(StreamStats { ended, ..stream_stats("demo") })).1,
     };
     watch::channel(Arc::new(BTreeMap::from([(
         StreamName { tenant: name("live"), name: name("demo") },

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::base::names::{Name, StreamName};
+use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::Output;
 use crate::hls::View;
 use crate::placement::place::decision::Decision;
@@ -72,6 +73,8 @@ pub struct Snapshot<'a> {
     pub left_out: u64,
     /// The last decision about its node.
     pub placement: Option<&'a Arc<Decision>>,
+    /// Why it is over, if it is.
+    pub ended: Option<Reason>,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -109,6 +112,7 @@ impl Snapshot<'_> {
             last_failure: report.last_failure.clone().map(|(reason, detail)| FailureStats { reason, detail }),
             left_out: self.left_out,
             placement: self.placement.cloned(),
+            ended: self.ended,
             renditions: self.rendition_stats(&report.renditions),
             uptime_s: self.age.as_secs(),
             taken_at: now,
@@ -189,6 +193,7 @@ pub fn first_stats(name: &StreamName, renditions: &[Name], stream: &Stream, now:
         age: Duration::ZERO,
         left_out: 0,
         placement: None,
+        ended: None,
     };
     snapshot.stats(&stream.report(now), now)
 }

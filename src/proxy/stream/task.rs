@@ -329,6 +329,7 @@ impl Running {
                 age: now.saturating_duration_since(self.started),
                 left_out: self.left_out,
                 placement: self.placement.as_ref(),
+                ended: self.finished,
             };
             let report = self.task.stream.report(now);
             let stats = snapshot.stats(&report, now);

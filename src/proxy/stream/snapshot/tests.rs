@@ -103,6 +103,7 @@ fn shown(report: &Report) -> Value {
         age: Duration::from_secs(24),
         left_out: 25,
         placement: None,
+        ended: None,
     };
     serde_json::to_value(snapshot.stats(report, clock::now())).expect("stats are JSON")
 }
