@@ -70,6 +70,8 @@ reasons! {
     NoRoom => "no_room",
     /// The node has no free slot.
     NoSlot => "no_slot",
+    /// As many streams have a second attempt as may at once.
+    NoBudget => "no_budget",
     /// The node's connection broke, or it fell silent.
     NodeLost => "node_lost",
     /// The node is stopping.
@@ -90,6 +92,14 @@ reasons! {
     LinkSlow => "link_slow",
     /// Input went in and nothing came out.
     Stalled => "stalled",
+    /// The attempt does not keep up with its source.
+    TooSlow => "too_slow",
+    /// Its node is drained.
+    Drained => "drained",
+    /// Its node has too much to do, and another has room.
+    Rebalanced => "rebalanced",
+    /// An operator wants it on another node.
+    Moved => "moved",
     /// The reader fell off the tail of the GOP log.
     FellBehind => "fell_behind",
     /// No random access point came for 12 s.

@@ -101,6 +101,14 @@ pub struct Cursor {
     unit: usize,
 }
 
+impl Cursor {
+    /// The number of the GOP that it stands in.
+    #[must_use]
+    pub fn gop_number(self) -> u64 {
+        self.gop
+    }
+}
+
 /// What a reader finds at its cursor.
 #[derive(Debug, PartialEq)]
 pub enum Read<'a> {

@@ -25,6 +25,12 @@ pub struct Demand {
     pub prefer_tags: Vec<Name>,
     /// Nodes that may not get it whatever happens, for example the one that it is moved away from.
     pub exclude: Vec<Name>,
+    /// The one node that may get it, where an operator named one.
+    pub only: Option<Name>,
+    /// Nodes whose hosts may not get it: those of a stream's other attempts that are to fail apart from it.
+    pub apart_from: Vec<Name>,
+    /// What it is for, where the stream has another attempt beside it.
+    pub beside: Beside,
     /// Nodes that get it only if no other is feasible, for example the one where the last attempt failed: with a
     /// single node in the fleet, trying there again beats not trying.
     pub prefer_not: Vec<Name>,
@@ -35,6 +41,20 @@ pub struct Demand {
     pub urgency: Urgency,
     /// Whether it begins behind live.
     pub replay: Replay,
+}
+
+/// Whether a stream has another attempt beside the one that is demanded, and what this one is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// It has none, or had none when it asked.
+    #[default]
+    Nothing,
+    /// One that is suspected: counts against the budget of second attempts.
+    Suspected,
+    /// One that is well, and is to be moved: counts against that budget too.
+    Moved,
+    /// One that shall stay: the stream has two all the time.
+    Twin,
 }
 
 /// How much of a node a demand may fill.
@@ -83,6 +103,9 @@ impl Default for Demand {
             require_tags: Vec::new(),
             prefer_tags: Vec::new(),
             exclude: Vec::new(),
+            only: None,
+            apart_from: Vec::new(),
+            beside: Beside::Nothing,
             prefer_not: Vec::new(),
             prefer_encoders: Vec::new(),
             urgency: Urgency::New,

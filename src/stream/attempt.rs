@@ -1,16 +1,19 @@
 //! One attempt: an FFmpeg run on some node for one section, and how far it has been fed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::names::Name;
+use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::Output;
 use crate::media::gop::{Cursor, GopLog, Read, SectionId};
 use crate::media::time::Ticks;
 use crate::media::track::TrackKind;
-use crate::wire::message::{LeaseInput, OutputInit};
+use crate::wire::message::{AudioUnit, LeaseInput, OutputInit};
 
 use super::command::Command;
+use super::pace::Pace;
+use super::pulse::Pulse;
 use super::resume::Start;
 use super::section::Section;
 use super::unheard::Unheard;
@@ -21,10 +24,8 @@ pub const WINDOW_INPUTS: usize = 128;
 /// The most bytes on their way to a node at once, unless a single access unit is larger.
 pub const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 
-/// How long an attempt may be fed pictures without giving one: as long as a take may go without a random access point.
-pub const UNDECODABLE_AFTER: Duration = super::take::RANDOM_ACCESS_WAIT;
-/// The fewest pictures that must have been fed meanwhile: twice what any encoder holds back.
-pub const UNDECODABLE_PICTURES: u32 = 120;
+/// The most access units of audio that an attempt keeps ahead of those that another one brings: some 2.7 s of AAC.
+pub const SOUND_AHEAD: usize = 128;
 
 /// How far an attempt is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,27 @@ pub enum Stage {
     Attached,
     /// All media has been sent; FFmpeg finishes.
     Finishing,
+}
+
+/// Whether an attempt is counted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It brings what it is fed.
+    Trusted,
+    /// It owes an answer for too long. What it still brings is taken, and it is trusted again.
+    Suspected {
+        /// Since when.
+        since: Instant,
+    },
+    /// It is well, and is to be replaced: another attempt takes its place before it ends.
+    Leaving {
+        /// Since when.
+        since: Instant,
+        /// Why.
+        cause: Reason,
+        /// Where it is to go, if that was said.
+        to: Option<Name>,
+    },
 }
 
 /// One attempt.
@@ -54,11 +76,26 @@ pub struct Attempt {
     pub base: Ticks,
     /// Position of the first GOP it reads: the warm-up's, if there is one.
     pub input_start: Ticks,
-    /// When it was last heard of.
-    pub last_heard: Instant,
-    /// Pictures sent since FFmpeg last gave one, and since when there are any.
-    unanswered: u32,
-    unanswered_since: Option<Instant>,
+    /// When it was asked for.
+    pub asked: Instant,
+    /// Whether it is counted on.
+    pub trust: Trust,
+    /// Whether anything of it has been committed.
+    pub has_won: bool,
+    /// What it owes.
+    pub pulse: Pulse,
+    /// Whether it keeps up.
+    pub pace: Pace,
+    /// When its connection stood.
+    pub attached: Option<Instant>,
+    /// When all input had been sent.
+    pub finishing: Option<Instant>,
+    /// How far each output has come: where its last fragment ends, when its last access unit of audio is heard.
+    pub reached: BTreeMap<Output, Ticks>,
+    /// Presentation time of the last access unit of each rendition.
+    pub progress: BTreeMap<Output, Ticks>,
+    /// Audio that waits for its turn, at most [`SOUND_AHEAD`].
+    pub sound: VecDeque<AudioUnit>,
     cursor: Cursor,
     /// Whether it has read a picture.
     begun: bool,
@@ -80,7 +117,7 @@ pub enum Fed {
 impl Attempt {
     /// An attempt that will read from `start`.
     #[must_use]
-    pub fn new(number: u32, section: SectionId, start: Start, now: Instant) -> Self {
+    pub fn new(number: u32, section: SectionId, start: Start, outputs: Vec<Output>, now: Instant) -> Self {
         Self {
             number,
             section,
@@ -88,9 +125,16 @@ impl Attempt {
             node: None,
             base: start.base,
             input_start: start.position,
-            last_heard: now,
-            unanswered: 0,
-            unanswered_since: None,
+            asked: now,
+            trust: Trust::Trusted,
+            has_won: false,
+            pulse: Pulse::new(outputs, now),
+            pace: Pace::default(),
+            attached: None,
+            finishing: None,
+            reached: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            sound: VecDeque::new(),
             cursor: start.cursor,
             begun: false,
             in_flight_bytes: 0,
@@ -104,24 +148,22 @@ impl Attempt {
         self.inits.insert(init.output, init);
     }
 
-    /// FFmpeg has given a picture.
-    pub fn answer(&mut self) {
-        (self.unanswered, self.unanswered_since) = (0, None);
-    }
-
-    /// What there is to be sent has been sent.
-    pub fn note_fed(&mut self, now: Instant) {
-        if self.unanswered > 0 {
-            self.unanswered_since.get_or_insert(now);
-        }
-    }
-
-    /// When it counts as unable to decode anything: [`UNDECODABLE_AFTER`] after the first picture that it has not answered, once
-    /// there are [`UNDECODABLE_PICTURES`] of them; `None` until then.
+    /// Whether it is neither suspected nor about to leave.
     #[must_use]
-    pub fn undecodable_at(&self) -> Option<Instant> {
-        let fed = self.stage == Stage::Attached && self.unanswered >= UNDECODABLE_PICTURES;
-        self.unanswered_since.filter(|_| fed).map(|since| since + UNDECODABLE_AFTER)
+    pub fn is_trusted(&self) -> bool {
+        self.trust == Trust::Trusted
+    }
+
+    /// Whether its connection stands.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.stage, Stage::Attached | Stage::Finishing)
+    }
+
+    /// The GOP that it reads next.
+    #[must_use]
+    pub fn reads_from(&self) -> u64 {
+        self.cursor.gop_number()
     }
 
     /// Whether every output has begun, of a ladder with so many renditions.
@@ -146,8 +188,15 @@ impl Attempt {
     }
 
     /// The attempt's connection stands: the preamble goes first, then what is not in the log any more.
-    pub fn attach(&mut self, section: &Section, unheard: &Unheard, commands: &mut VecDeque<Command>) {
+    pub fn attach(
+        &mut self,
+        section: &Section,
+        unheard: &Unheard,
+        commands: &mut VecDeque<Command>,
+        now: Instant,
+    ) {
         self.stage = Stage::Attached;
+        self.attached = Some(now);
         let base = self.base;
         let unheard = unheard.units().filter_map(|unit| Section::tag(unit, base));
         for media in section.preamble().into_iter().chain(unheard) {
@@ -156,12 +205,20 @@ impl Attempt {
     }
 
     /// Sends what the log has and the window allows; at the section's end, the end of input.
-    pub fn feed(&mut self, log: &GopLog, section: &Section, commands: &mut VecDeque<Command>) -> Fed {
+    pub fn feed(
+        &mut self,
+        log: &GopLog,
+        section: &Section,
+        commands: &mut VecDeque<Command>,
+        now: Instant,
+    ) -> Fed {
+        let watched = if section.video.is_some() { TrackKind::Video } else { TrackKind::Audio };
         while self.stage == Stage::Attached && self.has_room() {
             match log.read(&mut self.cursor) {
                 Read::Unit(unit) => {
-                    self.unanswered =
-                        self.unanswered.saturating_add(u32::from(unit.track == TrackKind::Video));
+                    if unit.track == watched {
+                        self.pulse.handle_input(now);
+                    }
                     let is_first =
                         unit.track == TrackKind::Video && !std::mem::replace(&mut self.begun, true);
                     let unit = if is_first { unit.clone() } else { section.warm(unit) };
@@ -172,6 +229,7 @@ impl Attempt {
                 Read::CaughtUp if section.closed.is_none() => break,
                 Read::CaughtUp | Read::SectionEnd => {
                     self.stage = Stage::Finishing;
+                    self.finishing = Some(now);
                     self.send(LeaseInput::EndOfInput, commands);
                 }
                 Read::FellOff => return Fed::FellOff,

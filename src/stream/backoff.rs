@@ -89,6 +89,12 @@ impl Backoff {
         }
     }
 
+    /// An attempt on `node` was suspected, and another one won: the node is avoided, and the stream goes on.
+    pub fn handle_superseded(&mut self, node: Option<Name>, now: Instant) {
+        self.forget(now);
+        self.remember(Failure { at: now, node, blamed: true, counts: true });
+    }
+
     /// The input was refused everywhere. It is told, and nothing waits for it: what comes next is another section.
     pub fn remember_refusal(&mut self, reason: Reason, detail: String) {
         self.last = Some((reason, detail));
@@ -122,6 +128,12 @@ impl Backoff {
     pub fn handle_commit(&mut self) {
         self.in_a_row = 0;
         self.last = None;
+    }
+
+    /// An operator says that what failed is mended.
+    pub fn release(&mut self) {
+        (self.in_a_row, self.not_before) = (0, None);
+        self.recent.clear();
     }
 
     /// Whether an attempt may start at `now`. A wait that is over is forgotten: should nothing start for another reason,

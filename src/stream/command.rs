@@ -45,6 +45,31 @@ pub struct StreamSettings {
     pub takeover: Takeover,
     /// Longest piece of output between two random access points.
     pub max_segment_duration: Duration,
+    /// The least time for which an attempt may owe an answer before it is suspected.
+    pub suspect_after: Duration,
+    /// How many attempts it has all the time.
+    pub redundancy: Redundancy,
+}
+
+/// How many attempts a stream has all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redundancy {
+    /// One; another is started when it is lost or suspected.
+    #[default]
+    One,
+    /// Two, on two hosts: whoever commits first wins each position.
+    Two,
+}
+
+impl Redundancy {
+    /// As a number.
+    #[must_use]
+    pub fn attempts(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
 }
 
 /// An attempt that is over without having said so itself: refused, lost, or no node was found.
@@ -78,6 +103,19 @@ pub enum Standing {
     Running,
 }
 
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The stream has no other.
+    Only,
+    /// Another one is suspected and may still win.
+    Hedge,
+    /// Another one is well, and its node is to be left.
+    Move,
+    /// The stream has several all the time.
+    Twin,
+}
+
 /// An attempt that wants a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
@@ -91,8 +129,15 @@ pub struct Wanted {
     pub replay: Duration,
     /// Whether its stream has put anything out.
     pub standing: Standing,
-    /// Nodes on which the last attempts failed.
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Nodes on which the last attempts failed, and where those run that are suspected.
     pub prefer_not: Vec<Name>,
+    /// Nodes that it must not get: where the stream's other attempts run, unless they are suspected. A node whose FFmpeg
+    /// hangs may be the only one there is.
+    pub exclude: Vec<Name>,
+    /// The one node that it may get, where an operator named one.
+    pub only: Option<Name>,
 }
 
 /// What a stream wants done. Failures come back as inputs.

@@ -159,6 +159,14 @@ impl AudioCommit {
         time.as_samples(configuration.sample_rate) <= end.saturating_add(lacking - samples + samples / 2)
     }
 
+    /// Whether the place of the access unit heard at `time` is taken.
+    #[must_use]
+    pub fn has(&self, time: Ticks) -> bool {
+        let (Some(configuration), Some(end)) = (&self.configuration, self.end) else { return false };
+        let half = i64::from(configuration.samples_per_access_unit / 2);
+        time.as_samples(configuration.sample_rate).saturating_add(half) < end
+    }
+
     /// Commits the access unit heard at `time`, or says with `None` that its place is taken.
     ///
     /// Within half an access unit of the committed end it is set to that end exactly: RTMP's milliseconds round each

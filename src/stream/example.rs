@@ -1,9 +1,11 @@
 //! What the tests of this room share: tags, access units, sections and a ladder, each as plain as can be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::command::{Redundancy, StreamSettings, Takeover};
 use super::section::{AudioAhead, Preamble, Section};
 use super::simulation::source::{AUDIO, VIDEO};
 use crate::base::names::Name;
@@ -138,4 +140,15 @@ pub fn ladder() -> Arc<Ladder> {
         latency: Latency::Normal,
         deinterlace: Deinterlace::Off,
     })
+}
+
+/// How a stream behaves in tests, unless they say otherwise.
+pub fn settings() -> StreamSettings {
+    StreamSettings {
+        reconnect_grace: Duration::from_secs(15),
+        takeover: Takeover::Replace,
+        max_segment_duration: Duration::from_secs(10),
+        suspect_after: Duration::from_millis(750),
+        redundancy: Redundancy::One,
+    }
 }

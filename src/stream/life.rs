@@ -95,7 +95,7 @@ impl Stream {
         // Several attempts fit into what the log holds.
         let longest_wait = (duration_of(log.max_duration) / 6).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         Self {
-            delivery: Delivery::new(ladder, settings.max_segment_duration, longest_wait),
+            delivery: Delivery::new(ladder, &settings, longest_wait),
             log: GopLog::new(log),
             sections: VecDeque::new(),
             next_section: 0,
@@ -246,7 +246,7 @@ impl Stream {
 
     /// The link of `attempt` has taken so many `inputs`.
     pub fn handle_written(&mut self, attempt: u32, inputs: usize, now: Instant) {
-        self.delivery.handle_written(attempt, inputs, now);
+        self.delivery.handle_written(attempt, inputs);
         self.advance(now);
     }
 
@@ -260,9 +260,29 @@ impl Stream {
         self.advance(now);
     }
 
+    /// The fleet wants `attempt` off its node, for this cause. It stays until another is level.
+    pub fn handle_leave(&mut self, attempt: u32, cause: Reason, now: Instant) {
+        self.delivery.leave(attempt, cause, None, now);
+        self.advance(now);
+    }
+
+    /// An operator wants the stream on another node, `to` if that is said. Whether there is an attempt to be moved.
+    pub fn handle_move(&mut self, to: Option<Name>, now: Instant) -> bool {
+        let Some(number) = self.delivery.leading().map(|attempt| attempt.number) else { return false };
+        self.delivery.leave(number, Reason::Moved, to, now);
+        self.advance(now);
+        true
+    }
+
+    /// An operator lets a stream go on whose attempts are held back because they keep failing.
+    pub fn handle_release(&mut self, now: Instant) {
+        self.delivery.backoff.release();
+        self.advance(now);
+    }
+
     /// An attempt is over without having said so itself.
     pub fn handle_failed(&mut self, failure: AttemptFailure, now: Instant) {
-        if failure.is_refusal() && self.delivery.is_current(failure.attempt) {
+        if failure.is_refusal() && self.delivery.is_only(failure.attempt) {
             self.give_up_refused(failure.reason, failure.detail, now);
         } else {
             self.delivery.handle_failed(failure, now);
@@ -425,7 +445,7 @@ impl Stream {
 
     /// A closed section of which the log has no whole GOP any more can never be put out.
     fn give_up_vanished(&mut self) {
-        while self.delivery.attempt.is_none()
+        while self.delivery.running.is_empty()
             && let Some(section) = self.sections.front().filter(|section| section.closed.is_some())
             && !self.log.gops().any(|gop| gop.section() == section.id && gop.is_whole())
         {

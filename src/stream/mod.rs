@@ -10,6 +10,8 @@
 //! * [`section`]: a stretch with one codec configuration; FFmpeg is started anew for each.
 //! * [`delivery`]: the attempts of the section in front, and what they bring.
 //! * [`attempt`]: one FFmpeg run: its place in the log, its window.
+//! * [`pulse`], [`patience`]: whether an attempt answers, and from when on it is suspected.
+//! * [`pace`]: whether it keeps up with its source.
 //! * [`resume`]: where an attempt begins (warm-up) and which GOPs may leave the log.
 //! * [`unheard`]: audio that left the log before FFmpeg had let go of it.
 //! * [`commit`]: each position exactly once, per rendition and for audio; what was lost.
@@ -23,6 +25,9 @@ pub mod command;
 pub mod commit;
 pub mod delivery;
 pub mod life;
+pub mod pace;
+pub mod patience;
+pub mod pulse;
 pub mod report;
 pub mod resume;
 pub mod section;

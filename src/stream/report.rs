@@ -115,9 +115,9 @@ impl Stream {
         let gop = positions.next().zip(positions.next()).map(|(last, before)| last - before);
         Report {
             state: self.state(),
-            node: delivery.attempt.as_ref().and_then(|attempt| attempt.node.clone()),
+            node: delivery.leading().and_then(|attempt| attempt.node.clone()),
             attempts: delivery.runs,
-            reattachments: delivery.reattachments,
+            reattachments: delivery.failovers.taken_over(),
             last_failure: delivery.backoff.last_failure().cloned(),
             video: section.and_then(|section| section.video.clone()),
             audio: section.and_then(|section| section.audio.clone()),
@@ -136,7 +136,7 @@ impl Stream {
             log_bytes: self.log.bytes(),
             log_duration: self.log.duration(),
             startup: delivery.startup,
-            failover: delivery.failover.as_ref().map(|failover| FailoverReport {
+            failover: delivery.failovers.shown().map(|failover| FailoverReport {
                 from: failover.from.clone(),
                 to: failover.to.clone(),
                 cause: failover.cause,
@@ -148,9 +148,11 @@ impl Stream {
     }
 
     fn state(&self) -> State {
-        let running = self.delivery.attempt.as_ref().is_some_and(|attempt| {
-            matches!(attempt.stage, Stage::Placed | Stage::Attached | Stage::Finishing)
-        });
+        let running = self
+            .delivery
+            .running
+            .iter()
+            .any(|attempt| matches!(attempt.stage, Stage::Placed | Stage::Attached | Stage::Finishing));
         match self.phase {
             Phase::Reconnecting(_) => State::Reconnecting,
             _ if self.delivery.backoff.is_quarantined() => State::Quarantined,

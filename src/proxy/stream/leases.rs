@@ -10,12 +10,12 @@ use crate::base::names::StreamName;
 use crate::base::reason::Reason;
 use crate::config::ProfileTags;
 use crate::ffmpeg::ladder::Ladder;
-use crate::placement::demand::{Demand, Replay, Urgency};
+use crate::placement::demand::{Beside, Demand, Replay, Urgency};
 use crate::placement::place::decision::Decision;
 use crate::placement::work::{SourceMedia, Work};
 use crate::proxy::fleet::{FleetHandle, LeaseEvent, LeaseRequest};
 use crate::stream::attempt::WINDOW_INPUTS;
-use crate::stream::command::{AttemptFailure, Standing, Wanted};
+use crate::stream::command::{AttemptFailure, Purpose, Standing, Wanted};
 use crate::stream::source;
 use crate::wire::message::{AttemptSpec, LeaseInput};
 
@@ -75,7 +75,7 @@ impl Leases {
 
     /// What a node must have for it.
     fn demand(&self, wanted: Wanted) -> (Demand, AttemptSpec) {
-        let Wanted { spec, reads, source, replay, standing, prefer_not } = wanted;
+        let Wanted { spec, reads, source, replay, standing, purpose, prefer_not, exclude, only } = wanted;
         let work = Work::of(&spec, known(&source, &spec.ladder));
         let ProfileTags { require, prefer } = ProfileTags::clone(&self.tags);
         let demand = Demand {
@@ -85,6 +85,15 @@ impl Leases {
             reads,
             require_tags: require,
             prefer_tags: prefer,
+            apart_from: if purpose == Purpose::Twin { exclude.clone() } else { Vec::new() },
+            beside: match purpose {
+                Purpose::Only => Beside::Nothing,
+                Purpose::Hedge => Beside::Suspected,
+                Purpose::Move => Beside::Moved,
+                Purpose::Twin => Beside::Twin,
+            },
+            exclude,
+            only,
             prefer_not,
             prefer_encoders: self.encoders.clone(),
             urgency: match standing {
@@ -92,7 +101,6 @@ impl Leases {
                 Standing::Running => Urgency::Running,
             },
             replay: if replay < REPLAYED_FROM { Replay::None } else { Replay::Media(replay) },
-            ..Demand::default()
         };
         (demand, spec)
     }

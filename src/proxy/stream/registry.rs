@@ -19,6 +19,7 @@ use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
 use crate::proxy::fleet::{Booking, FleetHandle, Refused};
 use crate::proxy::origin::{StreamDirectory, StreamHandle};
+use crate::stream::command::Redundancy;
 use crate::stream::{PublisherId, Stream, StreamSettings, Takeover};
 
 use super::leases::Leases;
@@ -83,6 +84,8 @@ impl Registry {
                     crate::config::Takeover::Refuse => Takeover::Refuse,
                 },
                 max_segment_duration: origin.max_segment_duration,
+                suspect_after: config.fleet.suspect_after,
+                redundancy: Redundancy::One,
             },
             log: GopLogLimits {
                 max_duration: Ticks::from_duration(config.gop_log.max_duration),

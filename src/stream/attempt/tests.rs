@@ -22,18 +22,20 @@ impl Scene {
     fn new(log: GopLog) -> Self {
         let cursor = log.cursor_at(0);
         let start = Start { cursor, position: at(0), base: at(-1_000), earliest: at(0), first_audio: None };
-        let attempt = Attempt::new(3, SectionId(1), start, crate::base::clock::now());
+        let attempt =
+            Attempt::new(3, SectionId(1), start, vec![Output::Rendition(0)], crate::base::clock::now());
         Self { attempt, log, section: section(1, 60_000), commands: VecDeque::new() }
     }
 
     fn attached(log: GopLog) -> Self {
         let mut scene = Self::new(log);
-        scene.attempt.attach(&scene.section, &Unheard::default(), &mut scene.commands);
+        let now = crate::base::clock::now();
+        scene.attempt.attach(&scene.section, &Unheard::default(), &mut scene.commands, now);
         scene
     }
 
     fn feed(&mut self) -> Fed {
-        self.attempt.feed(&self.log, &self.section, &mut self.commands)
+        self.attempt.feed(&self.log, &self.section, &mut self.commands, crate::base::clock::now())
     }
 
     /// Everything sent since the last call.
@@ -61,7 +63,7 @@ fn what_is_unheard_goes_before_the_log() {
     append_gop(&mut sounding, 1, 0, 1_000);
     let mut unheard = Unheard::default();
     unheard.handle_release(&sounding, SectionId(1), 1, &Default::default());
-    scene.attempt.attach(&scene.section, &unheard, &mut scene.commands);
+    scene.attempt.attach(&scene.section, &unheard, &mut scene.commands, crate::base::clock::now());
     scene.feed();
     let expected = Section::tag(&unit(TrackKind::Audio, -500, false), at(-1_000)).map(LeaseInput::Media);
     assert_eq!(scene.sent().get(PREAMBLE), expected.as_ref());
@@ -147,7 +149,7 @@ fn a_closed_section_ends_the_input_once() {
     let mut log = log();
     append_gop(&mut log, 1, 0, 300);
     let mut scene = Scene::attached(log);
-    scene.section.closed = Some(scene.attempt.last_heard);
+    scene.section.closed = Some(crate::base::clock::now());
     check_end(scene);
 }
 

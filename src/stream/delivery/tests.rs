@@ -2,17 +2,25 @@
 
 mod commit;
 mod failover;
+mod hedge;
 
 use proptest::prelude::*;
 
 use super::wanted::{AAC_RATE, AAC_SAMPLES};
 use super::*;
 use crate::ffmpeg::ladder::AudioOutput;
-use crate::stream::command::{Standing, Wanted};
-use crate::stream::example::{append_gop, at, audio, ladder, log, name, section, video};
+use crate::stream::command::{AttemptFailure, Purpose, Redundancy, Standing, Wanted};
+use crate::stream::example::{append_gop, at, audio, ladder, log, name, section, settings, video};
 use crate::stream::source::SourceMedia;
+use crate::wire::message::{
+    AttemptEnd, AudioUnit, Fragment, LeaseOutput, OutputConfiguration, OutputInit, Progress,
+};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+fn delivery(ladder: Arc<Ladder>, redundancy: Redundancy) -> Delivery {
+    Delivery::new(ladder, &StreamSettings { redundancy, ..settings() }, LONGEST_WAIT)
+}
 
 /// A delivery with a section of three GOPs of a second each.
 struct Scene {
@@ -25,9 +33,13 @@ struct Scene {
 impl Scene {
     /// Nothing has been asked for.
     fn new() -> Self {
+        Self::with(Redundancy::One)
+    }
+
+    fn with(redundancy: Redundancy) -> Self {
         let mut log = log();
         (0..3).for_each(|gop| append_gop(&mut log, 1, gop * 1_000, gop * 1_000 + 1_000));
-        let mut delivery = Delivery::new(ladder(), Duration::from_secs(10), LONGEST_WAIT);
+        let mut delivery = delivery(ladder(), redundancy);
         let section = section(1, 3_000);
         delivery.begin_section(&section);
         assert_eq!(show(&std::iter::from_fn(|| delivery.next_command()).collect::<Vec<_>>()), "begin:Both");
@@ -65,15 +77,22 @@ impl Scene {
 
     /// The attempt with the last number says this.
     fn output(&mut self, output: LeaseOutput) -> Outcome {
-        let number = self.delivery.attempts;
+        self.output_of(self.delivery.attempts, output)
+    }
+
+    fn output_of(&mut self, number: u32, output: LeaseOutput) -> Outcome {
         self.delivery.handle_output(number, output, &self.section, self.now)
     }
 
     /// The attempt brings configuration and fragment of each rendition, from `from` to `to`.
     fn bring(&mut self, from: i64, to: i64) {
+        self.bring_of(self.delivery.attempts, from, to);
+    }
+
+    fn bring_of(&mut self, number: u32, from: i64, to: i64) {
         for rendition in 0..2 {
-            self.output(init(Output::Rendition(rendition), "video"));
-            self.output(LeaseOutput::Fragment(fragment(rendition, from, Some(to))));
+            self.output_of(number, init(Output::Rendition(rendition), "video"));
+            self.output_of(number, LeaseOutput::Fragment(fragment(rendition, from, Some(to))));
         }
     }
 
@@ -148,12 +167,12 @@ fn encoded_audio_is_waited_for_because_its_grid_must_be_known() {
     let asked = |audio: AudioOutput, source_end: i64, last_audio: Option<i64>, closed: bool| {
         let mut scene = Scene::new();
         let ladder = Ladder { audio, ..(*ladder()).clone() };
-        scene.delivery = Delivery::new(Arc::new(ladder), Duration::from_secs(10), LONGEST_WAIT);
+        scene.delivery = delivery(Arc::new(ladder), Redundancy::One);
         scene.section.source_end = at(source_end);
         scene.section.last_audio = last_audio.map(at);
         scene.section.closed = closed.then_some(scene.now);
         scene.advance();
-        scene.delivery.attempt.is_some()
+        !scene.delivery.running.is_empty()
     };
     let aac = AudioOutput::Aac { bitrate: crate::base::units::Bitrate::kilobits(128) };
     assert!(!asked(aac, 499, None, false));
@@ -221,7 +240,9 @@ fn what_waits_for_an_attempt_and_whether_anyone_misses_it_is_told() {
 #[track_caller]
 fn check_max_gop(frame_rate: Option<f64>, seconds: u64, expected: u32) {
     let mut scene = Scene::new();
-    scene.delivery = Delivery::new(ladder(), Duration::from_secs(seconds), LONGEST_WAIT);
+    let max_segment_duration = Duration::from_secs(seconds);
+    let settings = StreamSettings { max_segment_duration, ..settings() };
+    scene.delivery = Delivery::new(ladder(), &settings, LONGEST_WAIT);
     scene.section.frame_rate = frame_rate;
     let start = scene.delivery.committed(&scene.section).start(&scene.log, &scene.section).unwrap();
     let spec = scene.delivery.spec(&scene.section, &start);
@@ -276,7 +297,7 @@ fn an_attempt_that_stops_is_cancelled_and_nothing_of_it_counts() {
     assert_eq!(show(&scene.commands()), "cancel1:ended");
     scene.bring(0, 1_000);
     assert_eq!(show(&scene.commands()), "");
-    assert_eq!(scene.delivery.failover, None);
+    assert_eq!(scene.delivery.failovers.shown(), None);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use super::Delivery;
 use crate::ffmpeg::attempt::{AudioStart, SourceSamples};
 use crate::ffmpeg::frame_rate::FrameRate;
 use crate::media::gop::GopLog;
-use crate::stream::command::{Standing, Wanted};
+use crate::stream::attempt::Trust;
+use crate::stream::command::{Purpose, Standing, Wanted};
 use crate::stream::resume::Start;
 use crate::stream::section::Section;
 use crate::stream::source::SourceMedia;
@@ -17,8 +18,26 @@ pub(super) const AAC_RATE: u32 = 48_000;
 pub(super) const AAC_SAMPLES: i64 = 1024;
 
 impl Delivery {
-    /// An attempt that begins at `start`.
-    pub(super) fn wanted(&self, log: &GopLog, section: &Section, start: &Start, now: Instant) -> Wanted {
+    /// An attempt that begins at `start`, the one with the next number.
+    pub(super) fn wanted(
+        &self,
+        purpose: Purpose,
+        (log, section, start): (&GopLog, &Section, &Start),
+        now: Instant,
+    ) -> Wanted {
+        let mut prefer_not = self.backoff.avoided(now);
+        let (mut exclude, mut only) = (Vec::new(), None);
+        for attempt in &self.running {
+            let Some(node) = &attempt.node else { continue };
+            match &attempt.trust {
+                Trust::Suspected { .. } => prefer_not.push(node.clone()),
+                Trust::Trusted => exclude.push(node.clone()),
+                Trust::Leaving { to, .. } => {
+                    exclude.push(node.clone());
+                    only.clone_from(to);
+                }
+            }
+        }
         let replay = (section.source_end - start.earliest).as_millis();
         Wanted {
             spec: self.spec(section, start),
@@ -27,7 +46,10 @@ impl Delivery {
             replay: Duration::from_millis(u64::try_from(replay).unwrap_or(0)),
             // An output's configuration is announced with its first commit.
             standing: if self.inits.is_empty() { Standing::New } else { Standing::Running },
-            prefer_not: self.backoff.avoided(now),
+            purpose,
+            prefer_not,
+            exclude,
+            only,
         }
     }
 

@@ -5,9 +5,11 @@ mod inputs;
 mod sections;
 mod takeover;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::stream::command::{AttemptFailure, Commit};
-use crate::stream::example::{at, audio_tag, key, ladder, name, picture, sound, tag, video_tag};
+use crate::stream::example::{at, audio_tag, key, ladder, name, picture, settings, sound, tag, video_tag};
 use crate::stream::simulation::transcoder::Transcoder;
 use crate::wire::message::AttemptSpec;
 
@@ -19,7 +21,7 @@ struct Scene {
     stream: Stream,
     now: Instant,
     specs: Vec<AttemptSpec>,
-    transcoder: Option<Transcoder>,
+    transcoders: BTreeMap<u32, Transcoder>,
     /// Everything but `Feed`, since the last look.
     commands: Vec<Command>,
 }
@@ -31,11 +33,10 @@ impl Scene {
 
     fn with(takeover: Takeover, log: Ticks) -> Self {
         let now = crate::base::clock::now();
-        let max_segment_duration = Duration::from_secs(10);
-        let settings = StreamSettings { reconnect_grace: GRACE, takeover, max_segment_duration };
+        let settings = StreamSettings { reconnect_grace: GRACE, takeover, ..settings() };
         let log = GopLogLimits { max_duration: log, max_bytes: 1 << 20 };
         let stream = Stream::new(settings, ladder(), log, at(START), now);
-        Self { stream, now, specs: Vec::new(), transcoder: None, commands: Vec::new() }
+        Self { stream, now, specs: Vec::new(), transcoders: BTreeMap::new(), commands: Vec::new() }
     }
 
     /// A scene with publisher 1.
@@ -83,13 +84,13 @@ impl Scene {
                     let number = spec.number;
                     self.specs.push(spec.clone());
                     if answer {
-                        self.transcoder = Some(Transcoder::new(name("n1"), spec));
+                        self.transcoders.insert(number, Transcoder::new(name("n1"), spec));
                         self.stream.handle_placed(number, name("n1"), self.now);
                         self.stream.handle_attached(number, self.now);
                     }
                 }
                 Command::Feed { attempt, input } => {
-                    let fed = self.transcoder.as_mut().map(|transcoder| transcoder.feed(input));
+                    let fed = self.transcoders.get_mut(&attempt).map(|transcoder| transcoder.feed(input));
                     for output in fed.unwrap_or_default() {
                         self.stream.handle_output(attempt, output, self.now);
                     }

@@ -10,6 +10,7 @@ use crate::media::time::Ticks;
 use crate::media::track::{AudioCodec, AudioConfiguration, VideoCodec, VideoConfiguration};
 use crate::wire::message::{
     AttemptEnd, AttemptSpec, AudioUnit, Fragment, LeaseInput, LeaseOutput, OutputConfiguration, OutputInit,
+    Progress,
 };
 
 /// One attempt on a node.
@@ -87,6 +88,10 @@ impl Transcoder {
                     self.cut(Some(shown), out);
                 }
                 self.gop.push((shown, body.slice(10..).get_u32()));
+                out.extend((0..self.renditions()).map(|rendition| {
+                    let output = Output::Rendition(rendition);
+                    LeaseOutput::Progress(Progress { output, position: shown })
+                }));
             }
             _ => unreachable!("the source sends nothing else"),
         }

@@ -18,6 +18,7 @@ use crate::media::flv::Tag;
 use crate::media::gop::GopLogLimits;
 use crate::media::time::Ticks;
 use crate::stream::command::{AttemptFailure, Commit};
+use crate::stream::example::settings;
 use crate::stream::life::SILENT_PUBLISHER;
 use crate::stream::report::State;
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream, StreamSettings, Takeover};
@@ -174,7 +175,7 @@ impl World {
         let settings = StreamSettings {
             reconnect_grace: Duration::from_secs(5),
             takeover: if faults.keeps_publisher { Takeover::Refuse } else { Takeover::Replace },
-            max_segment_duration: Duration::from_secs(10),
+            ..settings()
         };
         let log_millis = if faults.small_log { 2_000 } else { 60_000 };
         let log = GopLogLimits { max_duration: Ticks::from_millis(log_millis), max_bytes: 1 << 20 };

@@ -7,7 +7,7 @@ use crate::ffmpeg::ladder::VideoOutput;
 use crate::proxy::fleet::tests::fake_node::FakeNode;
 use crate::proxy::fleet::tests::{script, soon};
 use crate::proxy::tests::house::{House, name, stream_name};
-use crate::stream::command::Standing;
+use crate::stream::command::{Purpose, Standing};
 use crate::wire::message::ProxyMessage;
 use crate::wire::report::EncoderOn;
 
@@ -32,6 +32,9 @@ fn wanted(prefer_not: &[&str]) -> Wanted {
         },
         replay: Duration::ZERO,
         standing: Standing::New,
+        purpose: Purpose::Only,
+        exclude: Vec::new(),
+        only: None,
         prefer_not: prefer_not.iter().map(|node| name(node)).collect(),
     }
 }

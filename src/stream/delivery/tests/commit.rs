@@ -27,7 +27,7 @@ fn what_is_committed_already_is_dropped_without_a_word() {
     scene.commands();
     scene.bring(0, 1_000);
     assert_eq!(show(&scene.commands()), "");
-    assert!(scene.delivery.attempt.is_some());
+    assert!(!scene.delivery.running.is_empty());
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn check_fails(outputs: impl IntoIterator<Item = LeaseOutput>, detail: &str) {
     let mut scene = Scene::running();
     outputs.into_iter().for_each(|output| assert_eq!(scene.output(output), Outcome::Continue));
     assert_eq!(show(&scene.commands()), "cancel1:output_unreadable", "{detail}");
-    assert!(scene.delivery.attempt.is_none());
+    assert!(scene.delivery.running.is_empty());
     let expected = (Reason::OutputUnreadable, detail.to_owned());
     assert_eq!(scene.delivery.backoff.last_failure(), Some(&expected));
 }
@@ -104,7 +104,7 @@ fn a_section_is_done_when_its_attempt_completes_after_the_end_of_input() {
     (0..30).for_each(|picture| scene.delivery.accept(at(picture * 100)));
     scene.close();
     assert_eq!(scene.output(ended(Reason::Completed)), Outcome::SectionDone);
-    assert!(scene.delivery.attempt.is_none() && scene.delivery.backoff.last_failure().is_none());
+    assert!(scene.delivery.running.is_empty() && scene.delivery.backoff.last_failure().is_none());
     assert_eq!(scene.delivery.undecodable(), 30, "all input was transcoded, and gave nothing");
 }
 
@@ -121,7 +121,7 @@ fn what_comes_from_an_attempt_that_was_given_up_is_ignored() {
     let mut scene = Scene::running();
     scene.fail(None, Reason::NodeLost);
     scene.run("n2");
-    let before = scene.delivery.attempt.as_ref().map(|attempt| attempt.last_heard);
+    let before = scene.delivery.running[0].pulse.last_answer();
     scene.wait(500);
     let video_init = init(Output::Rendition(0), "video");
     let cut = LeaseOutput::Fragment(fragment(0, 0, Some(1_000)));
@@ -131,22 +131,22 @@ fn what_comes_from_an_attempt_that_was_given_up_is_ignored() {
     }
     scene.delivery.handle_placed(1, name("n1"), scene.now);
     scene.delivery.handle_attached(1, &scene.section, scene.now);
-    scene.delivery.handle_written(1, 100, scene.now);
+    scene.delivery.handle_written(1, 100);
     scene.fail_attempt(1, None, Reason::NodeLost);
     assert_eq!(show(&scene.commands()), "");
-    let attempt = scene.delivery.attempt.as_ref().expect("the second one runs on");
+    let [attempt] = &scene.delivery.running[..] else { panic!("the second one runs on") };
     assert_eq!((attempt.number, attempt.node.clone()), (2, Some(name("n2"))));
-    assert_eq!(Some(attempt.last_heard), before, "and was not heard of");
+    assert_eq!(attempt.pulse.last_answer(), before, "and was not heard of");
 }
 
 #[test]
 fn progress_only_says_that_the_attempt_lives() {
     let mut scene = Scene::running();
     scene.wait(500);
-    let (output, position) = (Output::Audio, at(100));
+    let (output, position) = (Output::Rendition(0), at(100));
     scene.output(LeaseOutput::Progress(crate::wire::message::Progress { output, position }));
     assert_eq!(show(&scene.commands()), "");
-    assert_eq!(scene.delivery.attempt.map(|attempt| attempt.last_heard), Some(scene.now));
+    assert_eq!(scene.delivery.running[0].pulse.last_answer(), scene.now);
 }
 
 #[test]

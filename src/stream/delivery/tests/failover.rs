@@ -32,18 +32,18 @@ fn a_failover_is_recorded_from_the_loss_to_the_next_commit() {
         detection: Duration::from_millis(300),
         recovery: None,
     };
-    assert_eq!(scene.delivery.failover.as_ref(), Some(&expected));
+    assert_eq!(scene.delivery.failovers.shown(), Some(&expected));
     scene.wait(20);
     scene.run("n2");
-    expected.to = Some(name("n2"));
-    assert_eq!(scene.delivery.failover.as_ref(), Some(&expected));
-    assert_eq!(scene.delivery.reattachments, 1);
+    assert_eq!(scene.delivery.failovers.shown(), Some(&expected));
     scene.wait(500);
     scene.bring(1_000, 2_000);
+    assert_eq!(scene.delivery.failovers.taken_over(), 1);
+    expected.to = Some(name("n2"));
     expected.recovery = Some(Duration::from_millis(520));
     scene.wait(500);
     scene.bring(2_000, 3_000);
-    assert_eq!(scene.delivery.failover.as_ref(), Some(&expected), "later commits change nothing");
+    assert_eq!(scene.delivery.failovers.shown(), Some(&expected), "later commits change nothing");
 }
 
 #[test]
@@ -53,12 +53,13 @@ fn a_second_loss_before_the_next_commit_is_the_same_failover() {
     scene.wait(100);
     scene.fail(None, Reason::FfmpegCrashed);
     scene.run("n3");
-    let failover = scene.delivery.failover.clone().expect("recorded");
-    assert_eq!((failover.from, failover.to), (Some(name("n1")), Some(name("n3"))));
-    assert_eq!(failover.cause, Reason::NodeLost);
+    let failover = scene.delivery.failovers.shown().cloned().expect("recorded");
+    assert_eq!((failover.from, failover.cause), (Some(name("n1")), Reason::NodeLost));
     scene.bring(1_000, 2_000);
+    let failover = scene.delivery.failovers.shown().cloned().expect("recorded");
+    assert_eq!((failover.from, failover.to), (Some(name("n1")), Some(name("n3"))));
     scene.fail(None, Reason::FfmpegCrashed);
-    let next = scene.delivery.failover.clone().expect("recorded");
+    let next = scene.delivery.failovers.shown().cloned().expect("recorded");
     assert_eq!((next.from, next.cause), (Some(name("n3")), Reason::FfmpegCrashed));
 }
 
@@ -68,7 +69,7 @@ fn an_attempt_that_never_was_attached_is_no_failover() {
     scene.advance();
     scene.delivery.handle_placed(1, name("n1"), scene.now);
     scene.fail(None, Reason::HandshakeTimeout);
-    assert_eq!((scene.delivery.failover.as_ref(), scene.delivery.reattachments), (None, 0));
+    assert_eq!((scene.delivery.failovers.shown(), scene.delivery.failovers.taken_over()), (None, 0));
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Trial {
                 let deadline = stream.next_deadline().unwrap_or(now);
                 self.scene.wait(deadline.saturating_duration_since(now));
                 let next = self.scene.stream.next_deadline();
-                assert!(next.is_none_or(|next| next > self.scene.now), "it spins");
+                let spins = next.is_some_and(|next| next <= self.scene.now);
+                assert!(!spins, "it spins: {:?}", self.scene.stream.delivery);
             }
             Input::Placed(back) => stream.handle_placed(attempt(back), name("n1"), now),
             Input::Attached(back) => stream.handle_attached(attempt(back), now),

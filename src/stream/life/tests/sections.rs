@@ -252,7 +252,7 @@ fn audio_alone_is_put_out_and_outlives_its_node() {
     scene.send(1, sounds(100..150));
     scene.work();
     assert_eq!(committed_audio(&mut scene), (99..149).map(|unit| unit * 1024).collect::<Vec<_>>());
-    let failover = scene.stream.delivery.failover.as_ref().expect("one attempt was lost");
+    let failover = scene.stream.delivery.failovers.shown().expect("one attempt was lost");
     assert!(failover.recovery.is_some() && scene.stream.delivery.lost() == 0);
     assert_eq!(scene.stream.delivery.startup, Some(Duration::ZERO), "nodes answer at once here");
     scene.close(1, PublisherEnd::Orderly);
