@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. ARGS goes to headgate, for example `make run ARGS="--config mine.toml"`.
 
-.PHONY: run test check long-audio yardstick fuzz fuzz-corpus bench-door bench-cost cost-table fixtures clean help
+.PHONY: run test check long-audio yardstick fuzz fuzz-corpus bench-door bench-failover bench-cost cost-table fixtures clean help
 
 # How long `make fuzz` stays with each target.
 SECONDS ?= 900
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz       fuzz each reader of foreign bytes for SECONDS=$(SECONDS); needs a nightly toolchain"
 	@echo "make fuzz-corpus  keep the fewest inputs that cover what make fuzz has found, for make test to replay"
 	@echo "make bench-door what 100 publishers cost, beside nginx with its RTMP module; under 4 minutes, 2 cores"
+	@echo "make bench-failover  what a fault costs: kill -9, SIGSTOP and network cut, 30 each, GOPs of 2 s and of 10 s; about 80 minutes"
 	@echo "make bench-cost what is predicted of ten streams, and what they take; under 10 minutes"
 	@echo "make cost-table measure again what an attempt's cost is estimated from; 15 minutes of an idle machine"
 	@echo "make fixtures   make the files under fixtures/ again"
@@ -55,6 +56,10 @@ fuzz-corpus:
 bench-door:
 	@ingest-tests/install-peers bench
 	cargo bench --locked --bench door
+
+bench-failover:
+	@ingest-tests/install-peers run
+	cargo bench --locked --bench failover
 
 bench-cost:
 	@ingest-tests/install-peers run

@@ -2,14 +2,12 @@
 //! do it. A host is a network namespace with a control group, so that one can be made busy and the others stay idle.
 
 mod harness;
-#[path = "fleet/site_fleet.rs"]
-mod site_fleet;
 
 use std::time::Duration;
 
 use harness::ffmpeg::Ffmpeg;
+use harness::site_fleet::{self, NodeSpec, SiteFleet};
 use harness::{folder, wait_for, write_script};
-use site_fleet::{NodeSpec, SiteFleet};
 
 /// Until something that takes a heartbeat or two has happened, on a machine that is busy with other tests.
 const BOUND: Duration = Duration::from_secs(20);

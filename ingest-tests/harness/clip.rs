@@ -56,6 +56,18 @@ impl Clip {
         Self::read(path, count)
     }
 
+    /// A clip of a minute in GOPs of so many seconds each, to be published again and again: nobody reads its numbers.
+    pub fn of_gops(seconds: u32, folder: &Path) -> Self {
+        let path = folder.join("gops.flv");
+        let frames = seconds * 30;
+        let video = format!(
+            "-c:v libx264 -preset veryfast -g {frames} -keyint_min {frames} -sc_threshold 0 -b:v 1500k"
+        );
+        let sources = "-loglevel error -f lavfi -i testsrc2=s=640x360:r=30 -f lavfi -i sine=r=48000";
+        run_ok(&[sources, "-t 60 -pix_fmt yuv420p", &video, "-c:a aac -b:a 96k", text(&path)]);
+        Self { path, frames: Vec::new(), units: Vec::new(), sound: Sound::Encoded }
+    }
+
     /// The same with sound that begins 100 ms later, so after the picture. GStreamer's `flvdemux` begins its segment at the
     /// picture, and gives all sound from before that the time 0.
     pub fn beginning_with_picture(gops: usize, folder: &Path) -> Self {

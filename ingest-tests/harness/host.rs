@@ -20,6 +20,9 @@ const REMOVAL_BOUND: Duration = Duration::from_secs(5);
 /// The period over which a quota is counted, in microseconds: the kernel's own default.
 const PERIOD_US: u64 = 100_000;
 
+/// A hardware address that no interface has: what is sent to it is dropped by whoever gets it.
+const NOBODY: &str = "02:00:00:00:00:01";
+
 /// Our side of the hosts' network: 198.18.0.0/15 is for tests of networks (RFC 2544 §C.2.2), so nobody is reached there.
 pub struct Site {
     /// What hosts reach us by.
@@ -151,6 +154,32 @@ impl Host {
         ip(&format!("link set {name} up")) && ip(&format!("route replace {address}/32 dev {name} src {site}"))
     }
 
+    /// What its processes send is lost on the way, and nobody is told; what is sent to them arrives.
+    pub fn mute(&self, site: Ipv4Addr) -> bool {
+        let name = &self.name;
+        self.namespace
+            && ip(&format!("-n {name} neigh replace {site} lladdr {NOBODY} nud permanent dev uplink"))
+    }
+
+    /// What is sent to its processes is lost on the way; what they send arrives.
+    pub fn deafen(&self) -> bool {
+        let (name, address) = (&self.name, self.address);
+        self.namespace && ip(&format!("neigh replace {address} lladdr {NOBODY} nud permanent dev {name}"))
+    }
+
+    /// Both directions carry again.
+    pub fn restore(&self, site: Ipv4Addr) {
+        let (name, address) = (&self.name, self.address);
+        // Whichever of them was bent.
+        ip(&format!("-n {name} neigh del {site} dev uplink"));
+        ip(&format!("neigh del {address} dev {name}"));
+    }
+
+    /// Its processes may use as much as `cores` from now on; `false` where control groups are not allowed.
+    pub fn limit(&self, cores: f64) -> bool {
+        self.group.as_ref().is_some_and(|group| group.limit(cores))
+    }
+
     /// A process that does nothing but use a core of this host, for some minutes at most.
     pub fn burn(&self) -> Burner {
         // It shall have what the quota allows, however busy the machine is with other tests.
@@ -196,8 +225,7 @@ struct Group {
 impl Group {
     /// One in each hierarchy that counts or bounds processor time; `None` where that is not allowed.
     fn make(name: &str, cores: f64) -> Option<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few cores")]
-        let quota = (cores * PERIOD_US as f64) as u64;
+        let quota = quota(cores);
         let root = Path::new("/sys/fs/cgroup");
         let group = if root.join("cgroup.controllers").exists() {
             // Version 2: the controller must be on for the children of the root. It may be already.
@@ -212,6 +240,13 @@ impl Group {
             eprintln!("*** no control groups here: hosts share the whole processor ***");
         }
         group
+    }
+
+    fn limit(&self, cores: f64) -> bool {
+        let quota = quota(cores);
+        let settings = [("cpu.max", format!("{quota} {PERIOD_US}")), ("cpu.cfs_quota_us", quota.to_string())];
+        let file = |name| self.folders[0].join(name);
+        settings.into_iter().any(|(name, value)| file(name).exists() && fs::write(file(name), value).is_ok())
     }
 
     fn create(mut self, settings: [(&str, String); 1]) -> Option<Self> {
@@ -235,6 +270,11 @@ impl Drop for Group {
             });
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few cores")]
+fn quota(cores: f64) -> u64 {
+    (cores * PERIOD_US as f64) as u64
 }
 
 /// `ip WORDS`; whether it worked.

@@ -36,6 +36,7 @@ pub mod reference;
 pub mod rtmp;
 pub mod server;
 pub mod site;
+pub mod site_fleet;
 pub mod stats;
 pub mod takes;
 pub mod track;

@@ -110,6 +110,12 @@ impl Publisher {
         );
     }
 
+    /// Ends it as a machine's fault would: nothing is said any more.
+    pub fn stop_without_a_word(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
     /// What it has said.
     pub fn log(&self) -> String {
         self.log.text()

@@ -8,15 +8,15 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::harness::certificate::Certificate;
-use super::harness::clip::Clip;
-use super::harness::ffmpeg::Ffmpeg;
-use super::harness::host::{Burner, Host, Site};
-use super::harness::http::Client;
-use super::harness::publisher::{Publisher, Repeat};
-use super::harness::server::{FLEET_TOKEN, Server, config_with};
-use super::harness::stats::Stats;
-use super::harness::{folder, wait_for};
+use super::certificate::Certificate;
+use super::clip::Clip;
+use super::ffmpeg::Ffmpeg;
+use super::host::{Burner, Host, Site};
+use super::http::Client;
+use super::publisher::{Publisher, Repeat};
+use super::server::{FLEET_TOKEN, Server, config_with};
+use super::stats::Stats;
+use super::{folder, wait_for};
 
 /// What nodes present.
 pub const TOKEN: &str = FLEET_TOKEN;
@@ -58,7 +58,8 @@ pub struct SiteFleet {
     /// Where nodes dial; the same after a restart.
     fleet_address: String,
     site: Site,
-    clip: PathBuf,
+    clip: Clip,
+    specs: BTreeMap<String, NodeSpec>,
     spare: RefCell<Vec<Host>>,
     _files: TempDir,
     certificate: Certificate,
@@ -68,9 +69,26 @@ impl SiteFleet {
     /// Starts a proxy with these sections and a host for each node, and waits until all are alive.
     #[track_caller]
     pub fn start(nodes: &[NodeSpec], sections: &[(&str, &str)]) -> Self {
+        Self::start_with(nodes, sections, 4)
+    }
+
+    /// The same, with a clip of so many GOPs to publish.
+    #[track_caller]
+    pub fn start_with(nodes: &[NodeSpec], sections: &[(&str, &str)], gops: usize) -> Self {
+        Self::start_on(nodes, sections, |folder| Clip::beginning(gops, folder), CORES)
+    }
+
+    /// The same, with hosts that may use so many cores.
+    #[track_caller]
+    pub fn start_on(
+        nodes: &[NodeSpec],
+        sections: &[(&str, &str)],
+        clip: impl FnOnce(&Path) -> Clip,
+        cores: f64,
+    ) -> Self {
         let (site, files) = (Site::new(), folder());
         let certificate = Certificate::make_for(files.path(), site.address);
-        let clip = Clip::beginning(4, files.path()).path;
+        let clip = clip(files.path());
         let sections = sections.iter().map(|&(name, lines)| (name.to_owned(), lines.to_owned())).collect();
         let fleet_address = format!("{}:0", site.address);
         let (hosts, spare) = (BTreeMap::new(), RefCell::default());
@@ -82,6 +100,7 @@ impl SiteFleet {
             fleet_address,
             site,
             clip,
+            specs: BTreeMap::new(),
             spare,
             _files: files,
             certificate,
@@ -90,13 +109,56 @@ impl SiteFleet {
         fleet.fleet_address = proxy.address("fleet");
         fleet.proxy = Some(proxy);
         for spec in nodes {
-            let host = fleet.site.host(CORES);
-            let node = Server::spawn_on(&host, &fleet.arguments(spec), &fleet.config(&spec.ffmpeg));
-            fleet.nodes.insert(spec.name.clone(), node);
-            fleet.hosts.insert(spec.name.clone(), host);
+            fleet.hosts.insert(spec.name.clone(), fleet.site.host(cores));
+            fleet.specs.insert(spec.name.clone(), spec.clone());
+            fleet.start_node(&spec.name);
         }
         fleet.stats().wait_for_nodes(nodes.len() as u64);
         fleet
+    }
+
+    /// Starts a node of the fleet on its host, and does not wait for it.
+    pub fn start_node(&mut self, name: &str) {
+        let spec = self.specs[name].clone();
+        let config = self.config(&spec.ffmpeg);
+        let node = Server::spawn_on(&self.hosts[name], &self.arguments(&spec), &config);
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Kills a node with SIGKILL.
+    #[track_caller]
+    pub fn kill_node(&mut self, name: &str) {
+        self.nodes.remove(name).expect("it runs").kill();
+    }
+
+    /// The process of a node that runs.
+    pub fn pid(&self, name: &str) -> i32 {
+        self.nodes[name].pid()
+    }
+
+    /// The host of a node.
+    pub fn host(&self, name: &str) -> &Host {
+        &self.hosts[name]
+    }
+
+    /// What hosts reach the proxy by.
+    pub fn address(&self) -> std::net::Ipv4Addr {
+        self.site.address
+    }
+
+    /// What is published.
+    pub fn clip(&self) -> &Clip {
+        &self.clip
+    }
+
+    /// Publishes the clip once, or a part of it.
+    pub fn publish_once(&self, stream: &str, clip: &Path) -> Publisher {
+        Publisher::start(Ffmpeg::Debian, clip, &self.proxy().publish_url(stream), Repeat::Once)
+    }
+
+    /// Where players find a stream.
+    pub fn play_url(&self, stream: &str) -> String {
+        self.proxy().play_url(stream)
     }
 
     fn config(&self, ffmpeg: &Path) -> String {
@@ -138,7 +200,7 @@ impl SiteFleet {
 
     /// Publishes a small clip for ever.
     pub fn publish(&self, stream: &str) -> Publisher {
-        Publisher::start(Ffmpeg::Debian, &self.clip, &self.proxy().publish_url(stream), Repeat::Forever)
+        Publisher::start(Ffmpeg::Debian, &self.clip.path, &self.proxy().publish_url(stream), Repeat::Forever)
     }
 
     /// Waits until a node carries the stream, and gives its name.
