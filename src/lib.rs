@@ -54,6 +54,8 @@
 //!   [`ffmpeg::capability`] says which FFmpeg reads it, [`media::fmp4`] boxes it
 //! * *which node may join, and which proxy a node believes*: `proxy::fleet::admission` by token and version,
 //!   [`placement::fleet`] by name, `node::tls` by certificate; *what an operator may order, and from where*: [`proxy::api::guard`]
+//! * *when an attempt is suspected*: [`stream::pulse`] says what it owes, [`stream::patience`] how long it may; *which attempts
+//!   run beside each other, and which one is ended*: `stream::delivery::attempts`; *which one keeps up*: [`stream::pace`]
 //! * *when a failing stream is held back*: [`stream::backoff`]
 //! * *what is counted as lost*: [`stream::commit::Ledger`]
 //! * *what a stranger may cost, and who is let in*: [`rtmp::session::Limits`] for one connection, `proxy::ingest::limits` and
@@ -88,6 +90,12 @@
 //!   so it is the same to the sample wherever an attempt begins.
 //! * What FFmpeg holds back of audio that pauses is given to the next attempt again ([`stream::unheard`]).
 //! * Whether audio has fallen silent is judged by the source ([`stream::delivery`]), not by how far its output is behind.
+//! * Suspicion is not of silence but of a debt: the oldest input without an answer, for each rendition. A publisher that pauses,
+//!   or a frame rate of 1, is no fault of a node. How long an answer may take is what TCP grants (RFC 6298: mean and four
+//!   deviations, of this stream's own answers), and `suspect_after` at least.
+//! * Where two attempts run, audio is taken from one of them as long as that one brings it: encoded access units overlap with
+//!   the ones before, so those of two encoders do not go side by side.
+//! * A second attempt starts only where it continues the committed output: one that began later would win a gap.
 //! * Failures are remembered by time and by node ([`stream::backoff`]), not only counted until the next commit, and no wait
 //!   is longer than a sixth of what the GOP log holds.
 
