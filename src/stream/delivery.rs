@@ -38,6 +38,8 @@ const SOUND_WAIT: Ticks = Ticks::from_millis(500);
 const SILENCE_AFTER: Ticks = Ticks::from_millis(3_000);
 /// How often a second attempt is asked for again that no node could take.
 const SECOND_AGAIN: Duration = Duration::from_millis(250);
+/// The same for the second of two at all times, which nobody waits for.
+const TWIN_AGAIN: Duration = Duration::from_secs(2);
 /// How long an attempt may take to its first answer before any was measured: to start FFmpeg on a machine that is busy.
 const FIRST_START: Duration = Duration::from_secs(3);
 /// The least that is granted to a start.

@@ -9,12 +9,12 @@
 //! | is suspected for [`GIVEN_UP_AFTER`], and so is the second one | ended as stalled; a third one |
 //! | is suspected for [`STALLED_AFTER`], and no second one could be had | ended as stalled: its own place may be what is short |
 //! | does not keep up ([`super::super::pace`]) or is told to leave | leaving; a second one elsewhere, and it runs on meanwhile |
-//! | its second one is not level after [`MOVE_TIMEOUT`] | that one is ended, and the move is tried again later |
+//! | its second one is not level after [`MOVE_TIMEOUT`] | that one is ended; who must leave tries again later, others stay |
 
 use std::time::{Duration, Instant};
 
 use super::failover::Failover;
-use super::{Delivery, SECOND_AGAIN};
+use super::{Delivery, SECOND_AGAIN, TWIN_AGAIN};
 use crate::base::names::Name;
 use crate::base::reason::Reason;
 use crate::ffmpeg::ladder::Output;
@@ -182,11 +182,16 @@ impl Delivery {
         }
     }
 
-    /// When the newest attempt has had its time to replace one that is well.
+    /// When one that is well has had its time to be replaced. Where it may stay that counts from the wish, also if no node takes
+    /// the newcomer; where it must go, from the newcomer's start.
     fn move_over_at(&self) -> Option<Instant> {
-        let leaves = |attempt: &Attempt| matches!(attempt.trust, Trust::Leaving { .. });
-        let moves = self.running.len() > self.redundancy.attempts() && self.running.iter().any(leaves);
-        self.running.last().filter(|_| moves).map(|newest| newest.asked + MOVE_TIMEOUT)
+        let is_full = self.running.len() > self.redundancy.attempts();
+        let over = |attempt: &Attempt| match attempt.trust {
+            Trust::Leaving { since, cause, .. } if may_stay(cause) => Some(since + MOVE_TIMEOUT),
+            Trust::Leaving { .. } if is_full => self.running.last().map(|newest| newest.asked + MOVE_TIMEOUT),
+            Trust::Leaving { .. } | Trust::Trusted | Trust::Suspected { .. } => None,
+        };
+        self.running.iter().filter_map(over).min()
     }
 
     /// Time has passed: who owes an answer is suspected, and who is suspected for too long is ended.
@@ -264,18 +269,19 @@ impl Delivery {
         self.failovers.begin(number, failover(node, cause, now, now));
     }
 
-    /// The newcomer does not get level: it is ended, and who was to leave for being slow stays.
+    /// The newcomer does not get level, or there is none: it is ended, and who may stay stays.
     fn call_off_move(&mut self, now: Instant) {
-        let Some(newest) = self.running.last().map(|attempt| attempt.number) else { return };
+        let is_full = self.running.len() > self.redundancy.attempts();
+        let newest = self.running.last().filter(|_| is_full).map(|attempt| attempt.number);
         self.second_not_before = Some(now + MOVE_TIMEOUT);
         self.moved = Some(now);
         for attempt in &mut self.running {
-            if matches!(attempt.trust, Trust::Leaving { cause: Reason::TooSlow, .. }) {
+            if matches!(attempt.trust, Trust::Leaving { cause, .. } if may_stay(cause)) {
                 attempt.trust = Trust::Trusted;
                 self.failovers.withdraw(attempt.number);
             }
         }
-        self.end(newest, Reason::Superseded);
+        newest.into_iter().for_each(|newest| self.end(newest, Reason::Superseded));
     }
 
     /// Ends whoever is not needed any more: the suspected and the leaving as soon as others are level, and those that were
@@ -339,7 +345,8 @@ impl Delivery {
         if nowhere && self.running.len() > 1 {
             // A second attempt that cannot be had is no fault of the stream.
             self.running.retain(|attempt| attempt.number != number);
-            self.second_not_before = Some(now + SECOND_AGAIN);
+            let is_hurried = self.running.iter().any(|attempt| !attempt.is_trusted());
+            self.second_not_before = Some(now + if is_hurried { SECOND_AGAIN } else { TWIN_AGAIN });
             return;
         }
         self.drop_attempt(number, reason, detail, now);
@@ -370,6 +377,11 @@ impl Delivery {
         attempt.pulse.handle_placed(now);
         self.runs += 1;
     }
+}
+
+/// Whether an attempt that is to leave for this `cause` may stay if it cannot be replaced.
+fn may_stay(cause: Reason) -> bool {
+    !matches!(cause, Reason::Drained | Reason::NodeStopping)
 }
 
 /// Audio is level if no more than this is missing: two access units, which FFmpeg may hold back.

@@ -218,10 +218,10 @@ fn a_loss_while_suspected_is_one_failover() {
     assert_eq!(shown.recovery, Some(Duration::from_millis(100)));
 }
 
-/// A scene whose attempt 1 is to leave `n1`; attempt 2 is asked for.
-fn leaving(to: Option<&str>) -> (Scene, Wanted) {
+/// A scene whose attempt 1 is to leave `n1` for this cause; attempt 2 is asked for.
+fn leaving(cause: Reason, to: Option<&str>) -> (Scene, Wanted) {
     let mut scene = Scene::answering();
-    scene.delivery.leave(1, Reason::Moved, to.map(name), scene.now);
+    scene.delivery.leave(1, cause, to.map(name), scene.now);
     scene.advance();
     let wanted = scene.wanted();
     (scene, wanted)
@@ -229,7 +229,7 @@ fn leaving(to: Option<&str>) -> (Scene, Wanted) {
 
 #[test]
 fn a_move_makes_before_it_breaks() {
-    let (mut scene, wanted) = leaving(Some("n3"));
+    let (mut scene, wanted) = leaving(Reason::Moved, Some("n3"));
     assert_eq!(
         (wanted.purpose, wanted.exclude, wanted.only),
         (Purpose::Move, vec![name("n1")], Some(name("n3")))
@@ -249,7 +249,7 @@ fn a_move_makes_before_it_breaks() {
 
 #[test]
 fn what_the_newcomer_has_not_read_stays_in_the_log() {
-    let (mut scene, _) = leaving(None);
+    let (mut scene, _) = leaving(Reason::Moved, None);
     scene.bring_of(1, 1_000, 2_000);
     scene.bring_of(1, 2_000, 3_000);
     let Scene { delivery, log, section, .. } = &mut scene;
@@ -262,13 +262,27 @@ fn what_the_newcomer_has_not_read_stays_in_the_log() {
 }
 
 #[test]
-fn a_move_that_gets_nowhere_is_called_off_and_tried_again_later() {
-    let (mut scene, _) = leaving(None);
+fn who_must_leave_and_cannot_is_tried_again_later() {
+    let (mut scene, _) = leaving(Reason::Drained, None);
     scene.attach(2, "n2");
     scene.pass(u64::try_from(MOVE_TIMEOUT.as_millis()).expect("small"));
     assert_eq!(scene.orders(), "cancel2:superseded");
     scene.pass(u64::try_from(MOVE_TIMEOUT.as_millis()).expect("small"));
     assert_eq!(scene.orders(), "place3");
+}
+
+#[test]
+fn who_may_stay_stays_where_no_node_takes_it() {
+    let (mut scene, _) = leaving(Reason::Moved, Some("n3"));
+    let begun = scene.now;
+    while scene.now < begun + MOVE_TIMEOUT {
+        scene.fail(None, Reason::NoRoom);
+        scene.pass(250);
+    }
+    assert_eq!((scene.delivery.running.len(), scene.delivery.running[0].is_trusted()), (1, true));
+    scene.orders();
+    scene.pass(60_000);
+    assert_eq!(scene.orders(), "");
 }
 
 #[test]
