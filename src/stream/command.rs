@@ -116,6 +116,17 @@ pub enum Purpose {
     Twin,
 }
 
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Only => "only",
+            Self::Hedge => "hedge",
+            Self::Move => "move",
+            Self::Twin => "twin",
+        })
+    }
+}
+
 /// An attempt that wants a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {

@@ -180,6 +180,10 @@ impl Dispatch {
     /// Places the request, tells the node, and starts the lease's task. If the node cannot be told, the lease fails
     /// as any lease of a lost node does.
     fn handle_request(&mut self, request: LeaseRequest, now: Instant) {
+        if request.events.is_closed() {
+            // The stream has gone meanwhile: an FFmpeg would be started for nobody.
+            return;
+        }
         let secret = match LeaseSecret::generate() {
             Ok(secret) => secret,
             Err(error) => return self.refuse(request, Reason::Internal, error.to_string(), None),

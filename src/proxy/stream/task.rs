@@ -18,7 +18,7 @@ use crate::media::flv::Tag;
 use crate::placement::place::decision::Decision;
 use crate::proxy::api::stats::StreamStats;
 use crate::proxy::fleet::LeaseEvent;
-use crate::stream::command::{AttemptFailure, Commit};
+use crate::stream::command::{AttemptFailure, Commit, Purpose};
 use crate::stream::report::{Report, State};
 use crate::stream::{Command, PublisherEnd, PublisherId, Stream};
 use crate::wire::message::{AttemptSpec, LeaseOutput, OutputConfiguration};
@@ -105,6 +105,8 @@ struct Running {
     finished: Option<Reason>,
     /// What was last told of its state.
     told: Told,
+    /// How many failovers were told.
+    taken_over: u32,
     /// The last decision about its node.
     placement: Option<Arc<Decision>>,
 }
@@ -126,6 +128,7 @@ impl StreamTask {
             published: None,
             finished: None,
             told: Told { state: State::Waiting, reason: None },
+            taken_over: 0,
             placement: None,
             task: self,
         };
@@ -259,7 +262,14 @@ impl Running {
             match command {
                 Command::Place(wanted) => {
                     let AttemptSpec { number, base, .. } = wanted.spec;
-                    debug!(attempt = number, base = base.0, "attempt wanted");
+                    let purpose = wanted.purpose;
+                    if purpose == Purpose::Only {
+                        debug!(attempt = number, base = base.0, "attempt wanted");
+                    } else {
+                        let beside = wanted.prefer_not.iter().chain(&wanted.exclude).map(Name::as_str);
+                        let beside = beside.collect::<Vec<_>>().join(" ");
+                        debug!(attempt = number, base = base.0, %purpose, beside, "second attempt wanted");
+                    }
                     if let Err(failure) = self.task.leases.place(*wanted) {
                         self.task.stream.handle_failed(failure, clock::now());
                     }
@@ -333,12 +343,30 @@ impl Running {
             };
             let report = self.task.stream.report(now);
             let stats = snapshot.stats(&report, now);
+            if report.reattachments > self.taken_over {
+                self.taken_over = report.reattachments;
+                tell_failover(&report);
+            }
             if self.finished.is_none() {
                 self.told = tell(self.told, &report);
             }
             self.task.stats.send_replace(Arc::new(stats));
         }
     }
+}
+
+/// Tells what the last fault cost: nothing is lost by it, and an operator wants to know of it all the same.
+fn tell_failover(report: &Report) {
+    let Some(failover) = &report.failover else { return };
+    warn!(
+        from = failover.from.as_ref().map(Name::as_str),
+        to = failover.to.as_ref().map(Name::as_str),
+        cause = %failover.cause,
+        detected_ms = failover.detected.as_millis(),
+        recovered_ms = failover.recovered.map(|recovered| recovered.as_millis()),
+        lost = report.frames_lost,
+        "another attempt has taken over"
+    );
 }
 
 /// What was last told of a stream.
