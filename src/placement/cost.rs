@@ -5,8 +5,11 @@
 //!
 //! 1. the same work by the same encoders on the same class of machine ([`CostModel::MAX_WORKS`] of them),
 //! 2. any work by the same encoders on the same class,
-//! 3. any work on the same class,
+//! 3. any work that encodes on the same class,
 //! 4. the estimate itself.
+//!
+//! What encodes nothing is no measure of a machine: a copy takes hundredths of a core, of which most is not in proportion to
+//! anything, so its ratio may be many times off. The third level does not learn of it.
 //!
 //! Of each level the entry that was learnt of least recently is forgotten when there are too many.
 //!
@@ -95,7 +98,9 @@ impl CostModel {
         // From the coarse to the fine: each level's first sample is judged by what the level above knew before it.
         let by_class = Self::known(&self.classes, &keys.class).or(Ratios::ESTIMATED);
         let by_encoders = Self::known(&self.encoders, &keys.encoders).or(by_class);
-        self.classes.learn(&keys.class, samples, Ratios::ESTIMATED);
+        if encoders.iter().any(Option::is_some) {
+            self.classes.learn(&keys.class, samples, Ratios::ESTIMATED);
+        }
         self.encoders.learn(&keys.encoders, samples, by_class);
         if let Some(work) = &keys.work {
             self.works.learn(work, samples, by_encoders);

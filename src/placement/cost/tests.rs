@@ -130,6 +130,17 @@ fn unseen_work_is_judged_by_its_encoders_then_by_the_machine() {
 }
 
 #[test]
+fn a_copy_says_nothing_of_the_machine() {
+    let mut model = CostModel::default();
+    let copy = work(1080, &[rendition(1080, None)]);
+    teach(&mut model, EPYC, &copy, 8.0);
+    check(factor(&model, EPYC, &usual()), 1.0, 0.001);
+    check(factor(&model, EPYC, &work(720, &[rendition(720, None)])), 8.0, 0.001);
+    teach(&mut model, EPYC, &usual(), 2.0);
+    check(factor(&model, EPYC, &copy), 8.0, 0.001);
+}
+
+#[test]
 fn works_are_told_apart_by_what_makes_them_differ() {
     let mut model = CostModel::default();
     teach(&mut model, EPYC, &usual(), 1.0);
