@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. ARGS goes to headgate, for example `make run ARGS="--config mine.toml"`.
 
-.PHONY: run test check long-audio yardstick fuzz fuzz-corpus bench-door bench-failover bench-cost cost-table fixtures clean help
+.PHONY: run test check long-audio yardstick fuzz fuzz-corpus bench-door bench-failover bench-cost bench-placement cost-table fixtures clean help
 
 # How long `make fuzz` stays with each target.
 SECONDS ?= 900
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-door what 100 publishers cost, beside nginx with its RTMP module; under 4 minutes, 2 cores"
 	@echo "make bench-failover  what a fault costs: kill -9, SIGSTOP and network cut, 30 each, GOPs of 2 s and of 10 s; about 80 minutes"
 	@echo "make bench-cost what is predicted of ten streams, and what they take; under 10 minutes"
+	@echo "make bench-placement  which node gets a stream, simulated beside round robin and others; 5 minutes, 2 cores"
 	@echo "make cost-table measure again what an attempt's cost is estimated from; 15 minutes of an idle machine"
 	@echo "make fixtures   make the files under fixtures/ again"
 	@echo "make clean      remove what was built and installed here"
@@ -64,6 +65,9 @@ bench-failover:
 bench-cost:
 	@ingest-tests/install-peers run
 	cargo bench --locked --bench learned
+
+bench-placement:
+	cargo bench --locked --bench placement
 
 cost-table:
 	@ingest-tests/install-peers run
