@@ -93,6 +93,8 @@ pub(super) struct OutputReader {
     /// Of the last access unit that came out.
     position: Option<Ticks>,
     progress_sent: Option<Instant>,
+    /// Progress that has not been told, because the last was told just before.
+    untold: Option<Ticks>,
 }
 
 impl OutputReader {
@@ -118,6 +120,7 @@ impl OutputReader {
             begun: false,
             position: None,
             progress_sent: None,
+            untold: None,
         }
     }
 
@@ -133,7 +136,7 @@ impl OutputReader {
                 return Ok(Some(message));
             }
             match self.reader.next_event()? {
-                None => return Ok(None),
+                None => return Ok(self.take_untold(now)),
                 Some(Event::Header(header)) => self.handle_header(&header)?,
                 Some(Event::AccessUnit(unit)) => self.handle_access_unit(unit, now)?,
             }
@@ -227,11 +230,21 @@ impl OutputReader {
     }
 
     fn tell_progress(&mut self, position: Ticks, now: Instant) {
-        let due =
-            self.progress_sent.is_none_or(|sent| now.saturating_duration_since(sent) >= PROGRESS_INTERVAL);
-        if due {
-            self.progress_sent = Some(now);
-            self.ready.push_back(LeaseOutput::Progress(Progress { output: self.output, position }));
-        }
+        self.untold = Some(position);
+        let told = self.take_untold(now);
+        self.ready.extend(told);
+    }
+
+    fn take_untold(&mut self, now: Instant) -> Option<LeaseOutput> {
+        let due = self.progress_sent.is_none_or(|sent| sent + PROGRESS_INTERVAL <= now);
+        let position = self.untold.take_if(|_| due)?;
+        self.progress_sent = Some(now);
+        Some(LeaseOutput::Progress(Progress { output: self.output, position }))
+    }
+
+    /// When there is progress to be told, should nothing more come: [`Self::next_message`] gives it then. The last access unit
+    /// before a pause must be told too, or the proxy waits for it.
+    pub(super) fn progress_due(&self) -> Option<Instant> {
+        self.untold.and(self.progress_sent).map(|sent| sent + PROGRESS_INTERVAL)
     }
 }

@@ -322,7 +322,16 @@ async fn read_output(
 ) -> PipeEnd {
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let count = match pipe.read(&mut buffer).await {
+        let read = tokio::select! {
+            read = pipe.read(&mut buffer) => read,
+            () = clock::until(reader.progress_due()) => {
+                if let Err(failure) = send_ready(&mut reader, &outbox) {
+                    return failed(failure);
+                }
+                continue;
+            }
+        };
+        let count = match read {
             Ok(0) => return PipeEnd { begun: reader.begun(), last: reader.finish(), failure: None },
             Ok(count) => count,
             Err(error) => return failed(AttemptEnd { reason: Reason::Internal, detail: error.to_string() }),

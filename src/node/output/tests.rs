@@ -131,6 +131,24 @@ async fn an_output_of_the_wrong_kind_is_refused() {
 }
 
 #[test]
+fn the_last_progress_before_a_pause_is_told_when_its_time_has_come() {
+    let mut reader = OutputReader::new(Output::Audio, &attempt(AudioOutput::Copy));
+    let begun = clock::now();
+    let at = |millis| begun + Duration::from_millis(millis);
+    assert_eq!(reader.progress_due(), None);
+    reader.tell_progress(Ticks(1), at(0));
+    assert_eq!(reader.progress_due(), None, "it was told at once");
+    reader.tell_progress(Ticks(2), at(40));
+    reader.tell_progress(Ticks(3), at(80));
+    reader.ready.clear();
+    assert_eq!(reader.progress_due(), Some(at(100)));
+    assert_eq!(reader.next_message(at(99)).unwrap(), None);
+    let progress = LeaseOutput::Progress(Progress { output: Output::Audio, position: Ticks(3) });
+    assert_eq!(reader.next_message(at(100)).unwrap(), Some(progress));
+    assert_eq!((reader.next_message(at(300)).unwrap(), reader.progress_due()), (None, None), "once");
+}
+
+#[test]
 fn progress_is_told_at_most_every_interval() {
     let mut reader = OutputReader::new(Output::Audio, &attempt(AudioOutput::Copy));
     let now = clock::now();
