@@ -21,6 +21,7 @@
 mod average;
 mod estimate;
 mod file;
+mod forecast;
 mod key;
 mod remembered;
 
@@ -35,6 +36,7 @@ use crate::wire::cost::{Cost, GpuResources};
 use crate::wire::report::EncoderOn;
 
 pub use self::file::FileError;
+pub(super) use self::forecast::{Class, Factors, Forecast};
 
 /// What attempts cost, as far as it is known. [`Default`] is the estimate alone.
 ///

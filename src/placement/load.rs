@@ -20,8 +20,8 @@ pub const MAX_TEXT_BYTES: usize = 128;
 pub const MAX_DETAIL_BYTES: usize = 512;
 /// The most GPUs a node may have.
 pub const MAX_GPUS: usize = 32;
-/// The highest index of a GPU.
-pub const MAX_GPU_INDEX: u32 = 255;
+/// The highest index of a GPU. A driver counts them from 0, and placement has a bit for each.
+pub const MAX_GPU_INDEX: u32 = 62;
 /// The most encoder sessions a GPU may have.
 pub const MAX_SESSIONS: u32 = 65_536;
 /// The fastest network or disk that is believed, in bits per second: 100 Tbit/s.

@@ -13,4 +13,5 @@ pub mod place;
 pub mod policy;
 pub mod room;
 pub mod tenancy;
+mod text_hash;
 pub mod work;

@@ -2,15 +2,18 @@
 //! itself.
 //!
 //! Every node is judged ([`judge`]): the constraints in their order, those that waiting does not change before those that
-//! it may; among them which encoder on which device each rendition gets there ([`encoders`]). Those that would do are
-//! ranked ([`rank`]), and what was found of every node is kept as a few bytes each ([`explanation`]), which become names
+//! it may; among them which encoder on which device each rendition gets there ([`encoders`]), by what that costs ([`plans`]).
+//! Those that would do are ranked ([`rank`]), and what was found of every node is kept as a few bytes each ([`explanation`]), which become names
 //! and words only when somebody asks ([`decision`]).
 
 pub mod decision;
 mod encoders;
 pub mod explanation;
 mod judge;
+mod offer;
+mod plans;
 mod rank;
+mod site;
 mod wanted;
 
 use std::time::Instant;
@@ -123,19 +126,23 @@ pub fn place(
     seed: u64,
     now: Instant,
 ) -> Result<Choice, Refusal> {
-    let mut judge = Judge::new(demand, costs, policy, now);
-    let mut candidates = Candidates::new(policy, seed);
+    let mut judge = Judge::new(demand, costs, policy, seed, now);
+    let mut candidates = Candidates::new(nodes, policy, seed);
     let mut verdicts = Vec::with_capacity(nodes.len());
-    for (at, node) in nodes.iter().enumerate() {
-        verdicts.push(match judge.judge(node) {
-            Ok(scored) => {
-                candidates.add(at, judge.rank(node, scored));
-                Verdict::Feasible(scored)
-            }
-            Err(lack) => Verdict::LeftOut(lack),
-        });
+    for some in nodes.chunks(AHEAD) {
+        judge.look_ahead(some);
+        for node in some {
+            let at = verdicts.len();
+            verdicts.push(match judge.judge(node) {
+                Ok(scored) => {
+                    candidates.add(at, judge.rank(node, scored));
+                    Verdict::Feasible(scored)
+                }
+                Err(lack) => Verdict::LeftOut(lack),
+            });
+        }
     }
-    let best = candidates.best(nodes);
+    let best = candidates.best();
     let explanation = Explanation::new(verdicts, best);
     // The winner is judged once more, because the encoders of all others were not kept.
     match best.and_then(|at| nodes.get(at)).map(|node| (node, judge.assign(node))) {
@@ -146,6 +153,9 @@ pub fn place(
     }
 }
 
+/// How many nodes are fetched from memory at once: as many as fit into the processor's nearest cache.
+const AHEAD: usize = 32;
+
 /// The nodes that could take the demand if they had nothing else to do and leave nothing free, by their place in `nodes`,
 /// and what it is expected to need there.
 #[must_use]
@@ -155,9 +165,8 @@ pub fn suitable(
     costs: &CostModel,
     now: Instant,
 ) -> Vec<(usize, Cost)> {
-    let mut judge = Judge::new(demand, costs, &Policy::default(), now);
-    let costs = nodes.iter().enumerate().map(|(at, node)| Some((at, judge.cost_when_empty(node)?)));
-    costs.flatten().collect()
+    let mut judge = Judge::of_empty(demand, costs, now);
+    nodes.iter().enumerate().filter_map(|(at, node)| Some((at, judge.cost_when_empty(node)?))).collect()
 }
 
 /// What keeps every node that is known from reading the input. A suspect, leaving or lost one that reads it counts too: it

@@ -84,6 +84,19 @@ impl Add for GpuResources {
     }
 }
 
+impl Mul<f64> for GpuResources {
+    type Output = Self;
+
+    fn mul(self, factor: f64) -> Self {
+        Self {
+            encoder: self.encoder * factor,
+            decoder: self.decoder * factor,
+            memory: self.memory * factor,
+            sessions: self.sessions * factor,
+        }
+    }
+}
+
 impl AddAssign for GpuResources {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
@@ -115,6 +128,8 @@ mod tests {
     #[test]
     fn resources_add_and_scale_in_every_dimension() {
         let one = Resources { cpu: 1.0, memory: 2.0, disk: 0.5, network: 8.0 };
+        assert_eq!(one + one, one * 2.0);
+        let one = GpuResources { encoder: 0.1, decoder: 0.2, memory: 4.0, sessions: 1.0 };
         assert_eq!(one + one, one * 2.0);
     }
 }

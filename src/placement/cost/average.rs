@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Used;
-use crate::wire::cost::{Cost, GpuResources};
+use crate::wire::cost::{Cost, GpuResources, Resources};
 
 /// From so many samples on an older one counts ever less. An attempt brings one in about 5 s, so a single one is averaged over
 /// some minutes, and many of them over each other.
@@ -25,7 +25,7 @@ pub(super) const MOST: f64 = 64.0;
 
 /// One figure for each dimension that is learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Ratios<T> {
+pub(in crate::placement) struct Ratios<T> {
     /// Of CPU cores.
     pub cpu: T,
     /// Of bytes of memory.
@@ -163,17 +163,36 @@ impl Ratios<Option<f64>> {
 
 impl Ratios<f64> {
     /// As the table says.
-    pub(super) const ESTIMATED: Self =
+    pub(in crate::placement) const ESTIMATED: Self =
         Self { cpu: 1.0, memory: 1.0, encoder: 1.0, decoder: 1.0, gpu_memory: 1.0 };
 
     /// Makes a prediction of an estimate.
     pub(super) fn scale(&self, cost: &mut Cost) {
-        cost.machine.cpu *= self.cpu;
-        cost.machine.memory *= self.memory;
+        cost.machine = self.of_machine(&cost.machine);
         for (_, gpu) in &mut cost.gpus {
-            gpu.encoder *= self.encoder;
-            gpu.decoder *= self.decoder;
-            gpu.memory *= self.gpu_memory;
+            *gpu = self.of_gpu(gpu);
+        }
+    }
+
+    /// What is predicted of a machine where this is estimated.
+    pub(in crate::placement) fn of_machine(&self, estimated: &Resources) -> Resources {
+        let (cpu, memory) = (estimated.cpu * self.cpu, estimated.memory * self.memory);
+        Resources { cpu, memory, ..*estimated }
+    }
+
+    /// Whether of GPUs the same is predicted where the same is estimated.
+    pub(in crate::placement) fn is_same_of_gpus(&self, other: &Self) -> bool {
+        let of_gpus = |ratios: &Self| [ratios.encoder, ratios.decoder, ratios.gpu_memory];
+        of_gpus(self) == of_gpus(other)
+    }
+
+    /// What is predicted of a GPU.
+    pub(in crate::placement) fn of_gpu(&self, estimated: &GpuResources) -> GpuResources {
+        GpuResources {
+            encoder: estimated.encoder * self.encoder,
+            decoder: estimated.decoder * self.decoder,
+            memory: estimated.memory * self.gpu_memory,
+            sessions: estimated.sessions,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::wire::report::EncoderOn;
 /// A work whose text is longer has no average of its own. Sixteen renditions by encoders with the longest names have less.
 pub(super) const MAX_KEY_BYTES: usize = 2048;
 /// Of a class so many characters count.
-const MAX_CLASS_CHARS: usize = 128;
+pub(super) const MAX_CLASS_CHARS: usize = 128;
 
 /// The keys of an attempt, from the finest on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +23,28 @@ pub(super) struct Keys {
     pub class: String,
 }
 
+/// What the keys of an attempt begin with; the class follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stems {
+    /// `h264 1920x1080@30 > 1280x720@30 libx264/veryfast + aac on `.
+    pub work: String,
+    /// `libx264/veryfast on `.
+    pub encoders: String,
+}
+
 impl Keys {
-    /// Bit rates are left out: they hardly change what a picture costs, and measured ones never repeat. Frame rates count
-    /// by the whole picture, as a source's is measured too. The order of the renditions makes no difference.
     pub(super) fn of(class: &str, work: &Work, encoders: &[Option<EncoderOn>]) -> Self {
         let class: String = class.chars().take(MAX_CLASS_CHARS).collect();
+        let stems = Stems::of(work, encoders);
+        let work = stems.work + &class;
+        Self { work: (work.len() <= MAX_KEY_BYTES).then_some(work), encoders: stems.encoders + &class, class }
+    }
+}
+
+impl Stems {
+    /// Bit rates are left out: they hardly change what a picture costs, and measured ones never repeat. Frame rates count
+    /// by the whole picture, as a source's is measured too. The order of the renditions makes no difference.
+    pub(super) fn of(work: &Work, encoders: &[Option<EncoderOn>]) -> Self {
         let mut made: Vec<String> = Vec::with_capacity(work.renditions.len());
         let mut by: Vec<String> = Vec::with_capacity(work.renditions.len());
         for (index, rendition) in work.renditions.iter().enumerate() {
@@ -45,15 +62,9 @@ impl Keys {
         by.dedup();
         let mut text = source(work);
         // Writing to a text does not fail.
-        let _ = write!(text, " > {}{} on {class}", made.join(", "), sound(work.audio));
-        Self {
-            work: (text.len() <= MAX_KEY_BYTES).then_some(text),
-            encoders: format!(
-                "{} on {class}",
-                if by.is_empty() { "sound".to_owned() } else { by.join(", ") }
-            ),
-            class,
-        }
+        let _ = write!(text, " > {}{} on ", made.join(", "), sound(work.audio));
+        let by = if by.is_empty() { "sound".to_owned() } else { by.join(", ") };
+        Self { work: text, encoders: format!("{by} on ") }
     }
 }
 

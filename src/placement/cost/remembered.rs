@@ -1,6 +1,7 @@
 //! Averages by key, of which the one that was learnt of least recently is forgotten when there are too many.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::average::{Averages, Ratios};
 
@@ -29,6 +30,17 @@ impl Remembered {
     /// What is known of this key.
     pub(super) fn get(&self, key: &str) -> Option<&Averages> {
         self.entries.get(key).map(|entry| &entry.averages)
+    }
+
+    /// What is known of all keys that begin so, by what follows.
+    pub(super) fn with_prefix<'a>(&'a self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a Averages)> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let entries = self.entries.range::<str, _>(from);
+        entries.map_while(move |(key, entry)| Some((key.strip_prefix(prefix)?, &entry.averages)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Takes samples of it in.

@@ -1,172 +1,327 @@
 //! Which encoder on which device each rendition gets on one node.
 //!
 //! The best would be that each rendition has the first of its encoders, and all of them that use a GPU the same one:
-//! pictures that are decoded on one device and encoded on another must be copied between them. So that is tried first,
-//! on each GPU, and the one that is left least full wins. Only where that does not fit are renditions given out one by one,
-//! in the ladder's order, each to its first encoder that has room.
+//! pictures that are decoded on one device and encoded on another must be copied between them. So those ways are tried
+//! first, and the one that leaves its GPU least full wins. Only where none fits are renditions given out one by one, in the
+//! ladder's order, each to its first encoder that has room.
+//!
+//! Nothing is allocated for a node: what is found of it lies where that of the node before lay.
 
-use std::time::Instant;
-
+use super::NodeView;
 use super::explanation::Lack;
+use super::offer::Offer;
+use super::plans::{NOTHING, PlanId, Plans, Price, Tidied};
+use super::site::Site;
 use super::wanted::{Pick, Wanted};
-use crate::placement::room::{Fit, Room};
+use crate::placement::cost::Class;
+use crate::placement::room::{Devices, Fit, Room};
+use crate::wire::cost::Cost;
 use crate::wire::report::EncoderOn;
 
-/// Where encoders are chosen for: a node's room, and how much of it may be filled.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Site<'a, 'r> {
-    pub(super) class: &'a str,
-    pub(super) room: &'r Room,
-    /// The share of each dimension that may be in use.
-    pub(super) limit: f64,
-    pub(super) now: Instant,
-}
-
-/// The choice for one node after the other. What it holds between them is only kept so that it need not be allocated again.
+/// The choice for one node after the other.
 pub(super) struct Encoders<'a> {
     pub(super) wanted: Wanted<'a>,
-    /// For each encoder that is wanted, the devices on which the node has it.
-    devices: Vec<Vec<Option<u32>>>,
+    plans: Plans<'a>,
+    site: Site,
+    /// For each encoder that is wanted, the devices of the node on which a session may be left.
+    free: Vec<Devices>,
+    /// What the first choice is where these are free: most nodes are as free as the one before.
+    firsts: Vec<Option<Pick>>,
+    of_firsts: Option<Result<Firsts, usize>>,
     /// What was chosen last.
-    pub(super) picks: Vec<Option<Pick>>,
+    picks: Vec<Option<Pick>>,
+    /// The devices of the node, the least used first.
+    order: Vec<(f64, Option<u32>)>,
+}
+
+/// What was chosen for one node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub(super) fit: Fit,
+    /// Whether each rendition is encoded by what the last attempt used.
+    pub(super) as_before: bool,
+    /// The place of the devices of each rendition's first encoder; `None` where renditions were given out one by one.
+    way: Option<u32>,
+}
+
+/// The first encoder of each rendition that has a device.
+#[derive(Clone, Copy, Debug)]
+struct Firsts {
+    /// How many ways there are to have them: the devices of that which has the most.
+    ways: u32,
+    /// Whether all ways need as much: there is one encoder at most that has GPUs, and it has not the CPU besides.
+    alike: bool,
+    /// The encoder that has GPUs.
+    on_gpus: Option<usize>,
+    /// The plan of them all, where all ways need as much.
+    plan: PlanId,
 }
 
 impl<'a> Encoders<'a> {
-    pub(super) fn new(wanted: Wanted<'a>) -> Self {
-        Self { devices: vec![Vec::new(); wanted.names.len()], picks: Vec::new(), wanted }
-    }
-
-    /// Finds out which of the wanted encoders the node has at all.
-    ///
-    /// # Errors
-    /// The first rendition for which it has none.
-    pub(super) fn look(&mut self, encoders: &[EncoderOn]) -> Result<(), Lack> {
-        self.devices.iter_mut().for_each(Vec::clear);
-        if !self.wanted.names.is_empty() {
-            for on in encoders {
-                if let Some(at) = self.wanted.names.iter().position(|name| *name == on.encoder) {
-                    self.devices[at].push(on.gpu);
-                }
-            }
-        }
-        let lists = &self.wanted.lists;
-        let nothing = |list: &&Vec<usize>| list.iter().all(|name| self.devices[*name].is_empty());
-        match lists.iter().position(|list| !list.is_empty() && nothing(&list)) {
-            Some(rendition) => Err(Lack::Encoder(u32::try_from(rendition).unwrap_or(u32::MAX))),
-            None => Ok(()),
+    pub(super) fn new(wanted: Wanted<'a>, plans: Plans<'a>, site: Site) -> Self {
+        Self {
+            wanted,
+            plans,
+            site,
+            free: Vec::new(),
+            firsts: Vec::new(),
+            of_firsts: None,
+            picks: Vec::new(),
+            order: Vec::new(),
         }
     }
 
-    /// Chooses, after [`Encoders::look`], so that no dimension is filled over `limit`.
+    /// Chooses for a node that offers this, so that no dimension is filled over the limit.
     ///
     /// # Errors
-    /// What the best choice lacks, where no other fits either.
-    pub(super) fn choose(&mut self, site: Site<'a, '_>) -> Result<Fit, Lack> {
-        self.leave_full_gpus(site)?;
-        match self.choose_together(site) {
-            Err(_) if self.has_alternatives() => self.choose_apart(site),
+    /// What the first choice lacks, where no other fits either.
+    pub(super) fn choose(&mut self, offer: &Offer<'_>, node: &NodeView<'a>) -> Result<Chosen, Lack> {
+        let full = self.site.full_gpus(node.room);
+        if self.plans.tidy(&self.wanted) == Tidied::Anew {
+            self.of_firsts = None;
+        }
+        self.site.read_machine(node.room);
+        let class = self.plans.class(node.class);
+        let firsts = self.firsts(offer, full).map_err(|rendition| self.no_session(rendition, offer, full))?;
+        match self.choose_together(firsts, node.room, class) {
+            // What one by one fails by last is less telling than what all together did.
+            Err(lack) if self.has_alternatives() => self.choose_apart(node.room, class).ok_or(lack),
             chosen => chosen,
         }
     }
 
-    /// A GPU without a session left is as good as none, and that is soon seen.
-    fn leave_full_gpus(&mut self, site: Site<'a, '_>) -> Result<(), Lack> {
-        let mut full = None;
-        for devices in &mut self.devices {
-            devices.retain(|device| match device {
-                Some(gpu) if site.room.is_out_of_sessions(*gpu, site.now) => {
-                    full = Some(*gpu);
-                    false
-                }
-                Some(_) | None => true,
-            });
+    /// What was just chosen for a node, and what it costs there.
+    pub(super) fn picked(&mut self, chosen: Chosen, node: &NodeView<'a>) -> (Vec<Option<EncoderOn>>, Cost) {
+        if let Some(way) = chosen.way {
+            self.go(way);
         }
-        let Some(gpu) = full else { return Ok(()) };
-        let nothing = |list: &&Vec<usize>| list.iter().all(|name| self.devices[*name].is_empty());
-        let missing = self.wanted.lists.iter().any(|list| !list.is_empty() && nothing(&list));
-        if missing { Err(Lack::Sessions(gpu)) } else { Ok(()) }
+        let (plan, class) = (self.plan(), self.plans.class(node.class));
+        (self.wanted.encoders(&self.picks), self.plans.cost(plan, class, &self.picks))
+    }
+
+    /// How each rendition is made if all have their first encoders, or the first rendition without one.
+    fn firsts(&mut self, offer: &Offer<'_>, full: Devices) -> Result<Firsts, usize> {
+        let free = offer.devices.iter().map(|devices| devices.without(full));
+        if let Some(known) = self.of_firsts
+            && free.clone().zip(&self.free).all(|(free, known)| free == *known)
+        {
+            return known;
+        }
+        self.free.clear();
+        self.free.extend(free);
+        let mut found = self.find_firsts();
+        if let Ok(firsts) = &mut found
+            && firsts.alike
+        {
+            self.picks.clone_from(&self.firsts);
+            firsts.plan = self.plan();
+        }
+        self.of_firsts = Some(found);
+        found
+    }
+
+    fn find_firsts(&mut self) -> Result<Firsts, usize> {
+        let mut firsts = Firsts { ways: 1, alike: true, on_gpus: None, plan: NOTHING };
+        self.firsts.clear();
+        for (rendition, list) in self.wanted.lists.iter().enumerate() {
+            let first = list.iter().copied().find(|name| !self.free[*name].is_empty());
+            let Some(name) = first else {
+                if list.is_empty() {
+                    self.firsts.push(None);
+                    continue;
+                }
+                return Err(rendition);
+            };
+            let devices = self.free[name];
+            let gpus = devices.and(Devices::GPUS);
+            firsts.ways = firsts.ways.max(devices.count());
+            if !gpus.is_empty() {
+                firsts.alike &= gpus == devices && firsts.on_gpus.is_none_or(|other| other == name);
+                firsts.on_gpus = Some(name);
+            }
+            self.firsts.push(Some(Pick { name, gpu: devices.iter().next().flatten() }));
+        }
+        Ok(firsts)
+    }
+
+    /// All GPUs are full that could make a rendition: the first of them.
+    fn no_session(&self, rendition: usize, offer: &Offer<'_>, full: Devices) -> Lack {
+        let names = self.wanted.lists.get(rendition).into_iter().flatten();
+        let gpu = names.flat_map(|name| offer.devices[*name].and(full).iter()).flatten().next();
+        Lack::Sessions(gpu.unwrap_or(u32::MAX))
+    }
+
+    /// Whether a rendition could be encoded otherwise than by its first encoder on its first device.
+    fn has_alternatives(&self) -> bool {
+        let count = |list: &Vec<usize>| list.iter().map(|name| self.free[*name].count()).sum::<u32>();
+        self.wanted.lists.iter().any(|list| count(list) > 1)
     }
 
     /// Each rendition by its first encoder, and those that share one on one device.
-    fn choose_together(&mut self, site: Site<'a, '_>) -> Result<Fit, Lack> {
-        let mut best: Option<(Fit, usize)> = None;
+    fn choose_together(
+        &mut self,
+        firsts: Firsts,
+        room: &Room,
+        class: Option<Class<'a>>,
+    ) -> Result<Chosen, Lack> {
+        if !firsts.alike {
+            self.site.read_gpus(room);
+            return self.choose_among(firsts.ways, class);
+        }
+        let as_before = self.plans.is_as_before(firsts.plan);
+        let price = self.plans.price(firsts.plan, class);
+        let machine = self.site.machine.fit_machine(&price.machine)?;
+        let Some(name) = firsts.on_gpus else {
+            return Ok(Chosen { fit: machine, as_before, way: Some(0) });
+        };
+        let mut best: Option<(Fit, u32)> = None;
         let mut lack = None;
-        let ways = self.devices.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        for way in 0..ways {
-            self.pick_together(way);
-            match self.fit(site) {
+        for (way, gpu) in (0..).zip(self.free[name].iter().flatten()) {
+            match self.site.fit_gpu(room, gpu, &price.together) {
                 Ok(fit) if best.is_none_or(|(best, _)| fit.gpu < best.gpu) => best = Some((fit, way)),
                 Ok(_) => {}
                 Err(short) => lack = lack.or(Some(short)),
             }
         }
         match (best, lack) {
-            (Some((fit, way)), _) => {
-                if way + 1 != ways {
-                    self.pick_together(way);
-                }
-                Ok(fit)
-            }
-            (None, Some(lack)) => Err(lack),
+            (Some((gpu, way)), _) => Ok(Chosen { fit: machine.and(gpu), as_before, way: Some(way) }),
+            (None, Some(short)) => Err(short.into()),
             (None, None) => Err(Lack::Encoder(0)),
         }
     }
 
-    fn pick_together(&mut self, way: usize) {
-        let Self { wanted, devices, picks } = self;
-        picks.clear();
-        picks.extend(wanted.lists.iter().map(|list| {
-            let name = list.iter().copied().find(|name| !devices[*name].is_empty())?;
-            let gpu = devices[name][way % devices[name].len()];
-            Some(Pick { name, gpu })
-        }));
-    }
-
-    fn has_alternatives(&self) -> bool {
-        let count = |list: &Vec<usize>| list.iter().map(|name| self.devices[*name].len()).sum::<usize>();
-        self.wanted.lists.iter().any(|list| count(list) > 1)
-    }
-
-    /// Rendition by rendition.
-    fn choose_apart(&mut self, site: Site<'a, '_>) -> Result<Fit, Lack> {
-        for devices in &mut self.devices {
-            let used = |gpu: &Option<u32>| gpu.map_or(0.0, |gpu| site.room.gpu_utilization(gpu, site.now));
-            devices.sort_by(|a, b| used(a).total_cmp(&used(b)).then(a.cmp(b)));
+    /// The same where ways differ in more than the number of one GPU.
+    fn choose_among(&mut self, ways: u32, class: Option<Class<'a>>) -> Result<Chosen, Lack> {
+        let mut best: Option<Chosen> = None;
+        let mut lack = None;
+        for way in 0..ways {
+            self.go(way);
+            let plan = self.plan();
+            let as_before = self.plans.is_as_before(plan);
+            match fit(&mut self.site, &self.picks, self.plans.price(plan, class)) {
+                Ok(fit) if best.is_none_or(|best| fit.gpu < best.fit.gpu) => {
+                    best = Some(Chosen { fit, as_before, way: Some(way) });
+                }
+                Ok(_) => {}
+                Err(short) => lack = lack.or(Some(short)),
+            }
         }
+        best.ok_or(lack.unwrap_or(Lack::Encoder(0)))
+    }
+
+    /// Puts each rendition on that device of its encoder that this way takes.
+    fn go(&mut self, way: u32) {
+        self.picks.clone_from(&self.firsts);
+        for pick in self.picks.iter_mut().flatten() {
+            let devices = self.free[pick.name];
+            let place = way.checked_rem(devices.count()).unwrap_or(0);
+            pick.gpu = devices.iter().zip(0..).find(|(_, at)| *at == place).and_then(|(device, _)| device);
+        }
+    }
+
+    /// The plan of the picks.
+    fn plan(&mut self) -> PlanId {
+        let Self { plans, picks, wanted, .. } = self;
+        picks.iter().fold(NOTHING, |plan, pick| plans.with(plan, *pick, wanted))
+    }
+
+    /// Rendition by rendition; `None` where there is one that has no room.
+    fn choose_apart(&mut self, room: &Room, class: Option<Class<'a>>) -> Option<Chosen> {
+        self.site.read_gpus(room);
         self.picks.clear();
-        let mut fit = Fit::default();
+        self.put_in_order();
+        let mut plan = NOTHING;
         for rendition in 0..self.wanted.lists.len() {
-            fit = self.choose_one(rendition, site)?;
+            plan = self.choose_one(rendition, plan, class)?;
         }
-        Ok(fit)
+        let machine = self.site.machine.fit_machine(&self.plans.price(plan, class).machine).ok()?;
+        let fit = machine.and(self.site.fit_gpus().ok()?);
+        Some(Chosen { fit, as_before: self.plans.is_as_before(plan), way: None })
+    }
+
+    fn put_in_order(&mut self) {
+        let Self { order, free, site, .. } = self;
+        let mut all = Devices::default();
+        free.iter().for_each(|devices| all = all.or(*devices));
+        order.clear();
+        order.extend(all.iter().map(|device| (site.utilization(device), device)));
+        order.sort_unstable_by(|(a, a_device), (b, b_device)| a.total_cmp(b).then(a_device.cmp(b_device)));
     }
 
     /// The first encoder for a rendition that has room beside those chosen before. Of several GPUs the one that the last
     /// rendition is on comes first.
-    fn choose_one(&mut self, rendition: usize, site: Site<'a, '_>) -> Result<Fit, Lack> {
-        let list = self.wanted.lists[rendition].clone();
-        if list.is_empty() {
-            self.picks.push(None);
-            return self.fit(site);
+    fn choose_one(&mut self, rendition: usize, before: PlanId, class: Option<Class<'a>>) -> Option<PlanId> {
+        if self.wanted.lists[rendition].is_empty() {
+            return self.give_out(None, before, class);
         }
-        let mut lack = None;
-        for name in list {
-            let last = self.picks.iter().rev().flatten().find(|pick| pick.name == name).copied();
-            let others = self.devices[name].clone().into_iter().map(|gpu| Pick { name, gpu });
-            for pick in last.into_iter().chain(others.filter(|pick| Some(*pick) != last)) {
-                self.picks.push(Some(pick));
-                match self.fit(site) {
-                    Ok(fit) => return Ok(fit),
-                    Err(short) => lack = lack.or(Some(short)),
+        for at in 0..self.wanted.lists[rendition].len() {
+            let name = self.wanted.lists[rendition][at];
+            let last = self.picks.iter().rev().flatten().find(|pick| pick.name == name);
+            let last = last.map(|pick| pick.gpu);
+            if let Some(gpu) = last
+                && let Some(plan) = self.give_out(Some(Pick { name, gpu }), before, class)
+            {
+                return Some(plan);
+            }
+            for place in 0..self.order.len() {
+                let gpu = self.order[place].1;
+                if self.free[name].contains(gpu)
+                    && last != Some(gpu)
+                    && let Some(plan) = self.give_out(Some(Pick { name, gpu }), before, class)
+                {
+                    return Some(plan);
                 }
-                self.picks.pop();
             }
         }
-        Err(lack.unwrap_or(Lack::Encoder(u32::try_from(rendition).unwrap_or(u32::MAX))))
+        None
     }
 
-    fn fit(&mut self, site: Site<'a, '_>) -> Result<Fit, Lack> {
-        let cost = self.wanted.price(site.class, &self.picks);
-        site.room.fit(cost, site.limit, site.now).map_err(Lack::from)
+    /// Gives out one more rendition, made so, if there is room for it.
+    fn give_out(&mut self, pick: Option<Pick>, before: PlanId, class: Option<Class<'a>>) -> Option<PlanId> {
+        let Self { plans, picks, wanted, site, .. } = self;
+        let plan = plans.with(before, pick, wanted);
+        let known = plans.factors(before, class);
+        let price = plans.price(plan, class);
+        if !site.machine.fits(&price.machine) {
+            return None;
+        }
+        let gpu = pick.and_then(|pick| pick.gpu);
+        if price.factors.is_same_of_gpus(&known) {
+            // What those before need of GPUs has not changed.
+            let need = price.gpus.last().filter(|_| gpu.is_some());
+            if let (Some(gpu), Some(need)) = (gpu.and_then(|gpu| site.gpu(gpu)), need) {
+                if !gpu.has_room_for(need) {
+                    return None;
+                }
+                gpu.take(need);
+            }
+            picks.push(pick);
+            return Some(plan);
+        }
+        picks.push(pick);
+        if fit(site, picks, price).is_ok() {
+            return Some(plan);
+        }
+        picks.pop();
+        let price = plans.price(before, class);
+        give_out_all(site, picks, price);
+        None
+    }
+}
+
+/// How full the node would be with these picks.
+fn fit(site: &mut Site, picks: &[Option<Pick>], price: &Price) -> Result<Fit, Lack> {
+    let machine = site.machine.fit_machine(&price.machine)?;
+    give_out_all(site, picks, price);
+    Ok(machine.and(site.fit_gpus()?))
+}
+
+/// Takes back what was given out, and gives out these.
+fn give_out_all(site: &mut Site, picks: &[Option<Pick>], price: &Price) {
+    site.take_back();
+    for (pick, need) in picks.iter().zip(&price.gpus) {
+        if let Some(gpu) = pick.and_then(|pick| pick.gpu).and_then(|gpu| site.gpu(gpu)) {
+            gpu.take(need);
+        }
     }
 }

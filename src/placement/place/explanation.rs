@@ -75,6 +75,7 @@ impl Scored {
     /// encoder than before, then tags that are missing. A node where the attempt has just failed comes after one that is
     /// rather full, as it would most likely fail there again.
     #[must_use]
+    #[inline]
     pub(super) fn preference(self) -> (bool, bool, bool, u8) {
         (self.last_resort, self.over_headroom, self.other_encoder, self.missing_tags)
     }

@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
-use super::encoders::{Encoders, Site};
+use super::encoders::{Chosen, Encoders};
 use super::explanation::{Lack, Scored};
+use super::offer::Offer;
+use super::plans::Plans;
 use super::rank::Rank;
+use super::site::{Occupancy, Site};
 use super::wanted::Wanted;
 use super::{NodeState, NodeView};
 use crate::ffmpeg::capability::Carriage;
 use crate::placement::cost::CostModel;
 use crate::placement::demand::{Demand, Urgency};
 use crate::placement::policy::Policy;
-use crate::placement::room::Room;
 use crate::wire::cost::Cost;
 use crate::wire::report::EncoderOn;
 
@@ -19,14 +21,44 @@ use crate::wire::report::EncoderOn;
 pub(super) struct Judge<'a> {
     demand: &'a Demand,
     policy: Policy,
-    now: Instant,
+    offer: Offer<'a>,
     encoders: Encoders<'a>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(demand: &'a Demand, costs: &'a CostModel, policy: &Policy, now: Instant) -> Self {
-        let encoders = Encoders::new(Wanted::new(demand, costs));
-        Self { demand, policy: *policy, now, encoders }
+    /// Of nodes as they are, filled as far as the policy allows.
+    pub(super) fn new(
+        demand: &'a Demand,
+        costs: &'a CostModel,
+        policy: &Policy,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let limit = match demand.urgency {
+            Urgency::New => policy.headroom,
+            Urgency::Running => policy.headroom.max(1.0),
+        };
+        let plans = Plans::new(&demand.work, costs, limit, seed);
+        Self::of(demand, *policy, plans, Site::new(Occupancy::AsItIs, now))
+    }
+
+    /// Of nodes with nothing else on them, all of which may be filled.
+    pub(super) fn of_empty(demand: &'a Demand, costs: &'a CostModel, now: Instant) -> Self {
+        let plans = Plans::new(&demand.work, costs, f64::INFINITY, 0);
+        Self::of(demand, Policy::default(), plans, Site::new(Occupancy::Empty, now))
+    }
+
+    fn of(demand: &'a Demand, policy: Policy, plans: Plans<'a>, site: Site) -> Self {
+        let wanted = Wanted::new(demand);
+        let offer = Offer::new(&wanted);
+        Self { demand, policy, offer, encoders: Encoders::new(wanted, plans, site) }
+    }
+
+    /// Has the machine fetch from memory what judging these nodes reads, for all of them at the same time. Over thousands of
+    /// nodes most of the time would go by waiting for the memory of one after the other.
+    pub(super) fn look_ahead(&self, nodes: &[NodeView<'_>]) {
+        let touch = |node: &NodeView<'_>| node.room.touch() ^ self.offer.touch(node.capabilities);
+        std::hint::black_box(nodes.iter().fold(0, |sum, node| sum ^ touch(node)));
     }
 
     /// Whether the node would do, and how good it would be.
@@ -34,29 +66,33 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// The first constraint that it fails. What waiting does not change comes before what it may.
     pub(super) fn judge(&mut self, node: &NodeView<'a>) -> Result<Scored, Lack> {
+        let chosen = self.choose(node)?;
+        #[expect(clippy::cast_possible_truncation, reason = "shown, and compared with others cut alike")]
+        let score = chosen.fit.highest as f32;
+        let last_resort = self.demand.prefer_not.contains(node.name);
+        let missing = self.demand.prefer_tags.iter().filter(|tag| !node.tags.contains(tag)).count();
+        Ok(Scored {
+            score,
+            last_resort,
+            over_headroom: chosen.fit.needed > self.policy.headroom,
+            other_encoder: !chosen.as_before,
+            missing_tags: u8::try_from(missing).unwrap_or(u8::MAX),
+        })
+    }
+
+    /// What was chosen for the node.
+    fn choose(&mut self, node: &NodeView<'a>) -> Result<Chosen, Lack> {
         if node.state != NodeState::Alive {
             return Err(Lack::Alive(node.state));
         }
-        self.judge_suitable(node)?;
+        self.check_kind(node)?;
         if node.leases >= node.slots {
             return Err(Lack::FreeSlot(node.slots));
         }
         if let Some(lagging) = node.room.lagging() {
             return Err(Lack::Lagging(u32::try_from(lagging.lag.as_millis()).unwrap_or(u32::MAX)));
         }
-        let site = Site { class: node.class, room: node.room, limit: self.limit(), now: self.now };
-        let fit = self.encoders.choose(site)?;
-        #[expect(clippy::cast_possible_truncation, reason = "shown, and compared with others cut alike")]
-        let score = fit.highest as f32;
-        let last_resort = self.demand.prefer_not.contains(node.name);
-        let missing = self.demand.prefer_tags.iter().filter(|tag| !node.tags.contains(tag)).count();
-        Ok(Scored {
-            score,
-            last_resort,
-            over_headroom: fit.needed > self.policy.headroom,
-            other_encoder: !self.encoders.wanted.is_as_before(&self.encoders.picks),
-            missing_tags: u8::try_from(missing).unwrap_or(u8::MAX),
-        })
+        self.encoders.choose(&self.offer, node)
     }
 
     /// How the node that was just judged compares to others.
@@ -66,10 +102,8 @@ impl<'a> Judge<'a> {
 
     /// The encoders and the cost on a node that would do.
     pub(super) fn assign(&mut self, node: &NodeView<'a>) -> Result<(Vec<Option<EncoderOn>>, Cost), Lack> {
-        self.judge(node)?;
-        let Encoders { wanted, picks, .. } = &mut self.encoders;
-        let cost = wanted.price(node.class, picks).clone();
-        Ok((wanted.encoders(picks), cost))
+        let chosen = self.choose(node)?;
+        Ok(self.encoders.picked(chosen, node))
     }
 
     /// What the demand needs on a node that is alive, if that would do with nothing else on it.
@@ -77,39 +111,26 @@ impl<'a> Judge<'a> {
         if node.state != NodeState::Alive || node.slots == 0 {
             return None;
         }
-        self.judge_suitable(node).ok()?;
-        let empty = Room::new(*node.room.capacity(), &node.capabilities.gpus);
-        let site = Site { class: node.class, room: &empty, limit: f64::INFINITY, now: self.now };
-        self.encoders.choose(site).ok()?;
-        let Encoders { wanted, picks, .. } = &mut self.encoders;
-        Some(wanted.price(node.class, picks).clone())
+        self.check_kind(node).ok()?;
+        let chosen = self.encoders.choose(&self.offer, node).ok()?;
+        Some(self.encoders.picked(chosen, node).1)
     }
 
-    /// What may be filled of each dimension.
-    fn limit(&self) -> f64 {
-        match self.demand.urgency {
-            Urgency::New => self.policy.headroom,
-            Urgency::Running => self.policy.headroom.max(1.0),
-        }
-    }
-
-    /// The constraints that have nothing to do with what is free.
-    fn judge_suitable(&mut self, node: &NodeView<'a>) -> Result<(), Lack> {
-        let demand = self.demand;
+    /// Whether the node fulfils the constraints that have nothing to do with what is free.
+    fn check_kind(&mut self, node: &NodeView<'a>) -> Result<(), Lack> {
+        let Self { demand, offer, encoders, .. } = self;
         if demand.exclude.contains(node.name) {
             return Err(Lack::NotExcluded);
         }
-        if let Some(carriage) = unread(node, demand) {
-            return Err(Lack::Read(carriage));
-        }
-        let decodes = &node.capabilities.decodes;
-        if let Some(carriage) = demand.decodes.iter().find(|carriage| !decodes.contains(carriage)) {
-            return Err(Lack::Decode(*carriage));
+        offer.read(node.capabilities, demand, &encoders.wanted);
+        if let Some(lack) = offer.media {
+            return Err(lack);
         }
         if let Some(at) = demand.require_tags.iter().position(|tag| !node.tags.contains(tag)) {
             return Err(Lack::Tag(u32::try_from(at).unwrap_or(u32::MAX)));
         }
-        self.encoders.look(&node.capabilities.encoders)
+        let without = offer.without.map(|rendition| u32::try_from(rendition).unwrap_or(u32::MAX));
+        without.map_or(Ok(()), |rendition| Err(Lack::Encoder(rendition)))
     }
 }
 

@@ -1,8 +1,12 @@
 //! Which of the nodes that would do is the best.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use super::NodeView;
 use super::explanation::Scored;
 use crate::placement::policy::{Policy, PolicyKind, Selection};
+use crate::placement::text_hash::text_hash;
 
 /// What decides between two nodes, the lower the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +17,7 @@ pub(super) struct Rank {
 }
 
 impl Rank {
+    #[inline]
     pub(super) fn new(node: &NodeView<'_>, scored: Scored, policy: PolicyKind) -> Self {
         let tier = scored.preference();
         let score = u64::from(scored.score.to_bits());
@@ -33,61 +38,82 @@ fn order(number: Option<f64>) -> u64 {
     number.map_or(u64::MAX, |number| number.max(0.0).to_bits())
 }
 
-/// The nodes that may still be the best.
-pub(super) struct Candidates {
+/// The nodes that may still be the best: a few, however many there were. Where a lot decides, names are drawn and not places,
+/// so that the order of the nodes does not matter.
+pub(super) struct Candidates<'n, 'a> {
+    nodes: &'n [NodeView<'a>],
     seed: u64,
-    selection: Selection,
-    /// With [`Selection::Best`] those of the lowest rank so far, which are equal; or else those of the lowest tier so far.
-    best: Vec<(Rank, usize)>,
+    best: Best,
 }
 
-impl Candidates {
-    pub(super) fn new(policy: &Policy, seed: u64) -> Self {
-        Self { seed, selection: policy.selection, best: Vec::new() }
+enum Best {
+    /// Of all so far.
+    OfAll(Option<Candidate>),
+    /// Of the lowest tier so far those `most` that drew the lowest lots, the highest of these first.
+    OfSome { most: usize, drawn: BinaryHeap<Candidate> },
+}
+
+/// A node that would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// What it drew; `None` as long as nobody asked.
+    lot: Option<u64>,
+    rank: Rank,
+    node: usize,
+}
+
+impl<'n, 'a> Candidates<'n, 'a> {
+    pub(super) fn new(nodes: &'n [NodeView<'a>], policy: &Policy, seed: u64) -> Self {
+        let best = match policy.selection {
+            Selection::Best => Best::OfAll(None),
+            Selection::BestOf(count) => {
+                let most = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
+                Best::OfSome { most, drawn: BinaryHeap::new() }
+            }
+        };
+        Self { nodes, seed, best }
     }
 
     /// A node that would do, by its place among all.
     pub(super) fn add(&mut self, node: usize, rank: Rank) {
-        if let Some((best, _)) = self.best.first() {
-            let order = match self.selection {
-                Selection::Best => rank.cmp(best),
-                Selection::BestOf(_) => rank.tier.cmp(&best.tier),
-            };
-            if order.is_gt() {
-                return;
-            }
-            if order.is_lt() {
-                self.best.clear();
+        let (nodes, seed) = (self.nodes, self.seed);
+        let lot = |node: usize| nodes.get(node).map(|node| text_hash(seed, node.name.as_str()));
+        match &mut self.best {
+            Best::OfAll(None) => self.best = Best::OfAll(Some(Candidate { lot: None, rank, node })),
+            Best::OfAll(Some(best)) => match rank.cmp(&best.rank) {
+                Ordering::Less => *best = Candidate { lot: None, rank, node },
+                Ordering::Equal => {
+                    best.lot = best.lot.or_else(|| lot(best.node));
+                    *best = (*best).min(Candidate { lot: lot(node), rank, node });
+                }
+                Ordering::Greater => {}
+            },
+            Best::OfSome { most, drawn } => {
+                match drawn.peek().map(|other| rank.tier.cmp(&other.rank.tier)) {
+                    Some(Ordering::Greater) => return,
+                    Some(Ordering::Less) => drawn.clear(),
+                    Some(Ordering::Equal) | None => {}
+                }
+                let candidate = Candidate { lot: lot(node), rank, node };
+                if drawn.len() < *most {
+                    drawn.push(candidate);
+                } else if let Some(mut highest) = drawn.peek_mut()
+                    && candidate < *highest
+                {
+                    *highest = candidate;
+                }
             }
         }
-        self.best.push((rank, node));
     }
 
-    /// The best one. Names are drawn, not places, so that the order of the nodes does not matter.
-    pub(super) fn best(self, nodes: &[NodeView<'_>]) -> Option<usize> {
-        let Self { seed, selection, best } = self;
-        let lot = |node: usize| nodes.get(node).map(|node| draw(seed, node.name.as_str()));
-        if let [(_, only)] = best[..] {
-            return Some(only);
-        }
-        let mut drawn: Vec<_> = best.into_iter().map(|(rank, node)| (lot(node), rank, node)).collect();
-        if let Selection::BestOf(count) = selection {
-            let count = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
-            if count < drawn.len() {
-                drawn.select_nth_unstable(count - 1);
-                drawn.truncate(count);
+    /// The best one.
+    pub(super) fn best(self) -> Option<usize> {
+        match self.best {
+            Best::OfAll(best) => best.map(|best| best.node),
+            Best::OfSome { drawn, .. } => {
+                let best = drawn.into_iter().min_by_key(|candidate| (candidate.rank, candidate.lot));
+                best.map(|best| best.node)
             }
         }
-        drawn.into_iter().min_by_key(|(lot, rank, _)| (*rank, *lot)).map(|(.., node)| node)
     }
-}
-
-/// A number for a name that looks random and is the same for the same seed: FNV-1a (Fowler, Noll, Vo), its bits mixed by
-/// the last step of SplitMix64.
-fn draw(seed: u64, name: &str) -> u64 {
-    let start = 0xCBF2_9CE4_8422_2325 ^ seed;
-    let hash = name.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }

@@ -2,6 +2,7 @@
 
 mod encoders;
 mod properties;
+mod reference;
 
 use super::decision::{Decision, Roster};
 use super::*;

@@ -5,11 +5,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::gauge::Need;
 use super::{Room, as_float};
 use crate::wire::cost::{Cost, GpuResources, Resources};
-
-/// What rounding may add up to, as a share of what is compared.
-const ROUNDING: f64 = 1e-9;
 
 /// A dimension of a node, of which there may be too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,67 +64,16 @@ impl Room {
     /// nothing of is not judged. Encoder sessions are never more than there are.
     ///
     /// # Errors
-    /// The first dimension in which it does not fit.
+    /// The first dimension in which it does not fit. Nothing bounds what a GPU that is not in the list does.
     pub fn fit(&self, cost: &Cost, limit: f64, now: Instant) -> Result<Fit, Shortage> {
-        let mut fit = Fit::default();
-        let (used, has) = (self.machine(now), self.machine_capacity());
-        let needed = &cost.machine;
-        fit.add(Dimension::Cpu, [used.cpu, needed.cpu, has.cpu], limit)?;
-        fit.add(Dimension::Memory, [used.memory, needed.memory, has.memory], limit)?;
-        fit.add(Dimension::Disk, [used.disk, needed.disk, has.disk], limit)?;
-        fit.add(Dimension::Network, [used.network, needed.network, has.network], limit)?;
-        for (at, (gpu, _)) in cost.gpus.iter().enumerate() {
-            if cost.gpus[..at].iter().all(|(earlier, _)| earlier != gpu) {
-                self.fit_gpu(&mut fit, *gpu, cost.gpu(*gpu), (limit, now))?;
+        let mut fit = self.gauge(now).fit_machine(&Need::of_machine(&cost.machine, limit))?;
+        for (at, (index, _)) in cost.gpus.iter().enumerate() {
+            let is_first = cost.gpus[..at].iter().all(|(earlier, _)| earlier != index);
+            if let Some(gpu) = self.gpu_gauge(*index, now).filter(|_| is_first) {
+                fit = fit.and(gpu.fit_gpu(*index, &Need::of_gpu(&cost.gpu(*index), limit))?);
             }
         }
         Ok(fit)
-    }
-
-    /// A GPU that is not in the list measures and bounds nothing.
-    fn fit_gpu(
-        &self,
-        fit: &mut Fit,
-        index: u32,
-        needed: GpuResources,
-        (limit, now): (f64, Instant),
-    ) -> Result<(), Shortage> {
-        let Some(gpu) = self.gpu(index) else { return Ok(()) };
-        let (used, has) = (gpu.expected(now), gpu.capacity());
-        let mut of_gpu = Fit::default();
-        if needed.sessions > 0.0 && used.sessions + needed.sessions > has.sessions {
-            return Err(Shortage::Sessions { gpu: index });
-        }
-        // Sessions are whole and have no headroom: the last one may be taken.
-        of_gpu.count(used.sessions + needed.sessions, 0.0, has.sessions);
-        of_gpu.add(Dimension::GpuEncoder, [used.encoder, needed.encoder, has.encoder], limit)?;
-        of_gpu.add(Dimension::GpuDecoder, [used.decoder, needed.decoder, has.decoder], limit)?;
-        of_gpu.add(Dimension::GpuMemory, [used.memory, needed.memory, has.memory], limit)?;
-        fit.highest = fit.highest.max(of_gpu.highest);
-        fit.needed = fit.needed.max(of_gpu.needed);
-        fit.gpu = fit.gpu.max(of_gpu.highest);
-        Ok(())
-    }
-
-    /// Whether a GPU is known to have no encoder session left.
-    #[must_use]
-    pub fn is_out_of_sessions(&self, gpu: u32, now: Instant) -> bool {
-        let room = self.gpu(gpu).filter(|room| room.capacity().sessions.is_finite());
-        room.is_some_and(|room| room.expected(now).sessions + 1.0 > room.capacity().sessions)
-    }
-
-    /// The highest utilisation of a GPU; nothing of one that is not in the list.
-    #[must_use]
-    pub fn gpu_utilization(&self, gpu: u32, now: Instant) -> f64 {
-        let Some(room) = self.gpu(gpu) else { return 0.0 };
-        let (used, has) = (room.expected(now), room.capacity());
-        let pairs = [
-            (used.encoder, has.encoder),
-            (used.decoder, has.decoder),
-            (used.memory, has.memory),
-            (used.sessions, has.sessions),
-        ];
-        pairs.into_iter().map(|(used, has)| share(used, has)).fold(0.0, f64::max)
     }
 
     /// What the machine has; infinite where nobody knows.
@@ -144,7 +91,7 @@ impl Room {
     /// What all its GPUs have together.
     #[must_use]
     pub fn gpu_capacity(&self) -> GpuResources {
-        self.gpus.iter().fold(GpuResources::default(), |sum, gpu| sum + gpu.capacity())
+        self.ledger.gpus.iter().fold(GpuResources::default(), |sum, gpu| sum + gpu.capacity())
     }
 
     /// The highest utilisation of the machine now, its GPUs left out.
@@ -155,38 +102,14 @@ impl Room {
 }
 
 impl Fit {
-    fn add(
-        &mut self,
-        dimension: Dimension,
-        [used, needed, has]: [f64; 3],
-        limit: f64,
-    ) -> Result<(), Shortage> {
-        self.count(used, needed, has);
-        if needed > 0.0 && share(used + needed, has) > limit * (1.0 + ROUNDING) {
-            let free = (has * limit - used).max(0.0);
-            return Err(Shortage::Room { dimension, needed, free });
+    /// The higher of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            highest: self.highest.max(other.highest),
+            needed: self.needed.max(other.needed),
+            gpu: self.gpu.max(other.gpu),
         }
-        Ok(())
-    }
-
-    fn count(&mut self, used: f64, needed: f64, has: f64) {
-        let share = share(used + needed, has);
-        self.highest = self.highest.max(share);
-        if needed > 0.0 {
-            self.needed = self.needed.max(share);
-        }
-    }
-}
-
-/// What is used of what there is. Of nothing there is nothing left: a thousand times full, so that a sum stays a number.
-fn share(used: f64, has: f64) -> f64 {
-    const FULL: f64 = 1e3;
-    if used <= 0.0 || has == f64::INFINITY {
-        0.0
-    } else if has > 0.0 {
-        used / has
-    } else {
-        FULL
     }
 }
 

@@ -3,8 +3,12 @@
 
 use std::time::Instant;
 
+use super::as_float;
+use super::fading::Fading;
+use super::front::Sloping;
+use super::gauge::{Gauge, per_unit};
 use super::held::Held;
-use super::{as_float, remaining};
+use super::ledger::sloping;
 use crate::wire::cost::GpuResources;
 use crate::wire::report::{Gpu, GpuLoad};
 
@@ -12,6 +16,12 @@ use crate::wire::report::{Gpu, GpuLoad};
 #[derive(Clone, Debug)]
 pub(super) struct GpuRoom {
     pub(super) index: u32,
+    /// What counts in full.
+    base: GpuResources,
+    /// The share that one unit of each amount is of what it has.
+    per_unit: GpuResources,
+    /// What fades into it; never sessions.
+    fading: Fading<GpuResources>,
     /// Bytes; 0 where nobody knows.
     memory: u64,
     sessions: Option<u32>,
@@ -19,23 +29,22 @@ pub(super) struct GpuRoom {
     measured: Option<GpuResources>,
     /// What all leases on it were predicted to need.
     predicted: GpuResources,
-    /// What counts in full beside the measurement.
-    unmeasured: GpuResources,
-    /// What fades into it, and since when.
-    fading: Vec<(GpuResources, Instant)>,
 }
 
 impl GpuRoom {
     pub(super) fn new(gpu: &Gpu) -> Self {
-        Self {
+        let mut room = Self {
             index: gpu.index,
+            base: GpuResources::default(),
+            per_unit: GpuResources::default(),
+            fading: Fading::default(),
             memory: gpu.memory,
             sessions: gpu.sessions,
             measured: None,
             predicted: GpuResources::default(),
-            unmeasured: GpuResources::default(),
-            fading: Vec::new(),
-        }
+        };
+        room.count_units();
+        room
     }
 
     /// The same, with what was measured before if it was there.
@@ -49,6 +58,7 @@ impl GpuRoom {
             && self.memory == 0
         {
             self.memory = load.memory_total;
+            self.count_units();
         }
         self.measured = load.map(|load| GpuResources {
             encoder: load.encoder,
@@ -58,37 +68,56 @@ impl GpuRoom {
         });
     }
 
-    pub(super) fn weigh<'a>(&mut self, held: impl Iterator<Item = &'a Held>, now: Instant) {
-        (self.predicted, self.unmeasured) = Default::default();
-        self.fading.clear();
-        for held in held.filter(|held| held.cost.gpus.iter().any(|(gpu, _)| *gpu == self.index)) {
-            let needed = held.cost.gpu(self.index);
+    pub(super) fn weigh<'a>(&mut self, held: impl Iterator<Item = &'a Held> + Clone, now: Instant) {
+        let index = self.index;
+        let here = held.filter(move |held| held.cost.gpus.iter().any(|(gpu, _)| *gpu == index));
+        self.predicted = GpuResources::default();
+        self.base = self.measured.unwrap_or_default();
+        for held in here.clone() {
+            let needed = held.cost.gpu(index);
             self.predicted += needed;
             if held.hides_sessions(now) {
-                self.unmeasured.sessions += needed.sessions;
+                self.base.sessions += needed.sessions;
             }
-            let amount = GpuResources { sessions: 0.0, ..needed };
-            match held.fades_since() {
-                None => self.unmeasured += amount,
-                Some(since) if remaining(since, now) > 0.0 => self.fading.push((amount, since)),
-                Some(_) => {}
+            if held.fades_since().is_none() {
+                self.base += GpuResources { sessions: 0.0, ..needed };
             }
         }
+        let fading =
+            |held: &Held| Some((GpuResources { sessions: 0.0, ..held.cost.gpu(index) }, held.fades_since()?));
+        // Of one that does not answer stays what was predicted.
+        let answers = self.measured.is_some();
+        self.fading.renew(here.filter(|_| answers).filter_map(fading), now);
+        if !answers {
+            self.base = self.predicted;
+        }
+        // A driver that does not count sessions says that there are none.
+        self.base.sessions = self.base.sessions.max(self.predicted.sessions);
     }
 
     /// What will be in use.
     pub(super) fn expected(&self, now: Instant) -> GpuResources {
-        let Some(measured) = self.measured else { return self.predicted };
-        let mut sum = measured + self.unmeasured;
-        for (amount, since) in &self.fading {
-            let left = remaining(*since, now);
-            sum.encoder += amount.encoder * left;
-            sum.decoder += amount.decoder * left;
-            sum.memory += amount.memory * left;
-        }
-        // A driver that does not count sessions says that there are none.
-        sum.sessions = sum.sessions.max(self.predicted.sessions);
-        sum
+        self.base + self.fading.left(now)
+    }
+
+    /// How full it is by `now`, and how that fades from then on until when.
+    pub(super) fn sloping(&self, now: Instant) -> (Sloping, Option<Instant>) {
+        sloping(&self.base, &self.per_unit, self.fading.line(now))
+    }
+
+    /// How full it is before anything is known of it.
+    pub(super) fn unused(&self) -> Sloping {
+        sloping(&self.base, &self.per_unit, None).0
+    }
+
+    /// How full it is by `now`.
+    pub(super) fn gauge(&self, now: Instant) -> Gauge {
+        Gauge::new(&self.expected(now), &self.per_unit)
+    }
+
+    /// Whether it is known to have no session left.
+    pub(super) fn is_out_of_sessions(&self) -> bool {
+        self.sessions.is_some_and(|sessions| self.base.sessions + 1.0 > f64::from(sessions))
     }
 
     /// What it has; infinite where nobody knows.
@@ -99,6 +128,15 @@ impl GpuRoom {
             memory: if self.memory == 0 { f64::INFINITY } else { as_float(self.memory) },
             sessions: self.sessions.map_or(f64::INFINITY, f64::from),
         }
+    }
+
+    fn count_units(&mut self) {
+        self.per_unit = GpuResources {
+            encoder: 1.0,
+            decoder: 1.0,
+            memory: per_unit(Some(self.memory).filter(|memory| *memory > 0).map(as_float)),
+            sessions: per_unit(self.sessions.map(f64::from)),
+        };
     }
 
     /// The part of what was measured that falls to `needed` of what all leases were predicted to need.
