@@ -10,6 +10,7 @@
 
 pub mod drain;
 mod error;
+mod kinds;
 mod learning;
 mod lease;
 mod member;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use self::drain::Drains;
 pub use self::error::NodeError;
+use self::kinds::Kinds;
 use self::lease::{Lease, Phase};
 use self::member::Member;
 pub use self::reserve::{Offer, Unplaced};
@@ -118,6 +120,7 @@ pub struct Fleet {
     members: BTreeMap<Name, Member>,
     connections: BTreeMap<ConnectionId, Name>,
     drains: Drains,
+    kinds: Kinds,
     /// Bounded by the slots of all nodes.
     leases: BTreeMap<LeaseId, Lease>,
     last_lease: u64,
@@ -143,6 +146,7 @@ impl Fleet {
             members: BTreeMap::new(),
             connections: BTreeMap::new(),
             drains: Drains::default(),
+            kinds: Kinds::default(),
             leases: BTreeMap::new(),
             last_lease: 0,
             seed,
@@ -169,7 +173,7 @@ impl Fleet {
         if self.connections.contains_key(&connection) {
             return Err(NodeError::SecondHello);
         }
-        let hello = load::bounded_hello(hello)?;
+        let mut hello = load::bounded_hello(hello)?;
         let held_by =
             self.members.get(&hello.name).and_then(|member| Some((member.connection()?, member.state())));
         let replaced = match held_by {
@@ -189,7 +193,8 @@ impl Fleet {
             self.commands.push_back(Command::Disconnect { connection: old, reason: Reason::Superseded });
         }
         self.connections.insert(connection, name.clone());
-        let mut member = Member::new(connection, hello, now);
+        let capabilities = self.kinds.share(std::mem::take(&mut hello.capabilities));
+        let mut member = Member::new(connection, hello, capabilities, now);
         member.drain(self.drains.contains(&name));
         let state = member.state();
         self.watch(member.next_deadline(self.suspect_after));
@@ -237,6 +242,7 @@ impl Fleet {
     ) -> Result<(), NodeError> {
         self.handle_deadline(now);
         let capabilities = load::bounded_capabilities(capabilities)?;
+        let capabilities = self.kinds.share(capabilities);
         let member = self.member(connection)?;
         let encoders = member.handle_capabilities(capabilities, now);
         let node = member.name().clone();

@@ -1,6 +1,7 @@
 //! One node of the fleet: what it said about itself, when it was last heard, and the leases that it was given.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ConnectionId, LOST_AFTER_SUSPICIONS, LOST_SHOWN_FOR};
@@ -22,8 +23,10 @@ const MAX_REFUSED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Member {
     standing: Standing,
-    /// What it said about itself, within bounds.
+    /// What it said about itself, within bounds; what it can do is not in it.
     hello: NodeHello,
+    /// What it can do, shared with others of its kind.
+    capabilities: Arc<Capabilities>,
     /// What it measured last, within bounds; nothing in use before its first heartbeat.
     load: Load,
     /// How many leases it said it holds.
@@ -60,11 +63,17 @@ enum Standing {
 
 impl Member {
     /// A node that has just said hello.
-    pub(super) fn new(connection: ConnectionId, hello: NodeHello, now: Instant) -> Self {
+    pub(super) fn new(
+        connection: ConnectionId,
+        hello: NodeHello,
+        capabilities: Arc<Capabilities>,
+        now: Instant,
+    ) -> Self {
         Self {
             standing: Standing::Connected { connection, silent: false, leaving: false },
-            room: Room::new(hello.capacity, &hello.capabilities.gpus),
+            room: Room::new(hello.capacity, &capabilities.gpus),
             hello,
+            capabilities,
             load: Load::default(),
             leases_reported: 0,
             lease_loads: Vec::new(),
@@ -152,7 +161,7 @@ impl Member {
             leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
             tags: &self.hello.tags,
             class: &self.hello.class,
-            capabilities: &self.hello.capabilities,
+            capabilities: &self.capabilities,
             room: &self.room,
             cost_per_hour: self.hello.cost_per_hour,
             watts: self.hello.watts,
@@ -178,11 +187,15 @@ impl Member {
     }
 
     /// What it can do has changed. The encoders that it has no more.
-    pub(super) fn handle_capabilities(&mut self, capabilities: Capabilities, now: Instant) -> Vec<EncoderOn> {
+    pub(super) fn handle_capabilities(
+        &mut self,
+        capabilities: Arc<Capabilities>,
+        now: Instant,
+    ) -> Vec<EncoderOn> {
         self.room.handle_gpus(&capabilities.gpus, now);
-        let before = std::mem::replace(&mut self.hello.capabilities, capabilities);
-        let has = |on: &EncoderOn| self.hello.capabilities.encoders.contains(on);
-        before.encoders.into_iter().filter(|on| !has(on)).collect()
+        let before = std::mem::replace(&mut self.capabilities, capabilities);
+        let has = |on: &EncoderOn| self.capabilities.encoders.contains(on);
+        before.encoders.iter().filter(|on| !has(on)).cloned().collect()
     }
 
     /// It did not take a lease with this work.

@@ -14,7 +14,7 @@ use super::plans::{NOTHING, PlanId, Plans, Price, Tidied};
 use super::site::Site;
 use super::wanted::{Pick, Wanted};
 use crate::placement::cost::Class;
-use crate::placement::room::{Devices, Fit, Room};
+use crate::placement::room::{Devices, Fit, Room, Shortage};
 use crate::wire::cost::Cost;
 use crate::wire::report::EncoderOn;
 
@@ -75,7 +75,7 @@ impl<'a> Encoders<'a> {
     ///
     /// # Errors
     /// What the first choice lacks, where no other fits either.
-    pub(super) fn choose(&mut self, offer: &Offer<'_>, node: &NodeView<'a>) -> Result<Chosen, Lack> {
+    pub(super) fn choose(&mut self, offer: &Offer, node: &NodeView<'a>) -> Result<Chosen, Lack> {
         let full = self.site.full_gpus(node.room);
         if self.plans.tidy(&self.wanted) == Tidied::Anew {
             self.of_firsts = None;
@@ -100,7 +100,7 @@ impl<'a> Encoders<'a> {
     }
 
     /// How each rendition is made if all have their first encoders, or the first rendition without one.
-    fn firsts(&mut self, offer: &Offer<'_>, full: Devices) -> Result<Firsts, usize> {
+    fn firsts(&mut self, offer: &Offer, full: Devices) -> Result<Firsts, usize> {
         let free = offer.devices.iter().map(|devices| devices.without(full));
         if let Some(known) = self.of_firsts
             && free.clone().zip(&self.free).all(|(free, known)| free == *known)
@@ -145,7 +145,7 @@ impl<'a> Encoders<'a> {
     }
 
     /// All GPUs are full that could make a rendition: the first of them.
-    fn no_session(&self, rendition: usize, offer: &Offer<'_>, full: Devices) -> Lack {
+    fn no_session(&self, rendition: usize, offer: &Offer, full: Devices) -> Lack {
         let names = self.wanted.lists.get(rendition).into_iter().flatten();
         let gpu = names.flat_map(|name| offer.devices[*name].and(full).iter()).flatten().next();
         Lack::Sessions(gpu.unwrap_or(u32::MAX))
@@ -165,8 +165,7 @@ impl<'a> Encoders<'a> {
         class: Option<Class<'a>>,
     ) -> Result<Chosen, Lack> {
         if !firsts.alike {
-            self.site.read_gpus(room);
-            return self.choose_among(firsts.ways, class);
+            return self.choose_among(firsts.ways, room, class);
         }
         let as_before = self.plans.is_as_before(firsts.plan);
         let price = self.plans.price(firsts.plan, class);
@@ -191,14 +190,14 @@ impl<'a> Encoders<'a> {
     }
 
     /// The same where ways differ in more than the number of one GPU.
-    fn choose_among(&mut self, ways: u32, class: Option<Class<'a>>) -> Result<Chosen, Lack> {
+    fn choose_among(&mut self, ways: u32, room: &Room, class: Option<Class<'a>>) -> Result<Chosen, Lack> {
         let mut best: Option<Chosen> = None;
         let mut lack = None;
         for way in 0..ways {
             self.go(way);
             let plan = self.plan();
             let as_before = self.plans.is_as_before(plan);
-            match fit(&mut self.site, &self.picks, self.plans.price(plan, class)) {
+            match fit(&mut self.site, room, &self.picks, self.plans.price(plan, class)) {
                 Ok(fit) if best.is_none_or(|best| fit.gpu < best.fit.gpu) => {
                     best = Some(Chosen { fit, as_before, way: Some(way) });
                 }
@@ -206,7 +205,7 @@ impl<'a> Encoders<'a> {
                 Err(short) => lack = lack.or(Some(short)),
             }
         }
-        best.ok_or(lack.unwrap_or(Lack::Encoder(0)))
+        best.ok_or(lack.map_or(Lack::Encoder(0), Lack::from))
     }
 
     /// Puts each rendition on that device of its encoder that this way takes.
@@ -232,11 +231,11 @@ impl<'a> Encoders<'a> {
         self.put_in_order();
         let mut plan = NOTHING;
         for rendition in 0..self.wanted.lists.len() {
-            plan = self.choose_one(rendition, plan, class)?;
+            plan = self.choose_one(rendition, plan, (room, class))?;
         }
         let machine = self.site.machine.fit_machine(&self.plans.price(plan, class).machine).ok()?;
-        let fit = machine.and(self.site.fit_gpus().ok()?);
-        Some(Chosen { fit, as_before: self.plans.is_as_before(plan), way: None })
+        let (fit, as_before) = (machine.and(self.site.taken()), self.plans.is_as_before(plan));
+        Some(Chosen { fit, as_before, way: None })
     }
 
     fn put_in_order(&mut self) {
@@ -250,78 +249,102 @@ impl<'a> Encoders<'a> {
 
     /// The first encoder for a rendition that has room beside those chosen before. Of several GPUs the one that the last
     /// rendition is on comes first.
-    fn choose_one(&mut self, rendition: usize, before: PlanId, class: Option<Class<'a>>) -> Option<PlanId> {
+    fn choose_one(
+        &mut self,
+        rendition: usize,
+        before: PlanId,
+        on: (&Room, Option<Class<'a>>),
+    ) -> Option<PlanId> {
         if self.wanted.lists[rendition].is_empty() {
-            return self.give_out(None, before, class);
+            let plan = self.machine_takes(None, before, on.1)?;
+            return self.gpus_take(None, [before, plan], on).then_some(plan);
         }
         for at in 0..self.wanted.lists[rendition].len() {
             let name = self.wanted.lists[rendition][at];
-            let last = self.picks.iter().rev().flatten().find(|pick| pick.name == name);
-            let last = last.map(|pick| pick.gpu);
-            if let Some(gpu) = last
-                && let Some(plan) = self.give_out(Some(Pick { name, gpu }), before, class)
+            if let Some(plan) = self.choose_device(name, before, on) {
+                return Some(plan);
+            }
+        }
+        None
+    }
+
+    fn choose_device(
+        &mut self,
+        name: usize,
+        before: PlanId,
+        on: (&Room, Option<Class<'a>>),
+    ) -> Option<PlanId> {
+        let last = self.picks.iter().rev().flatten().find(|pick| pick.name == name).map(|pick| pick.gpu);
+        // The machine needs as much whichever GPU it is.
+        let (mut cpu, mut gpus) = (None, None);
+        for at in 0..=self.order.len() {
+            let gpu = match (at.checked_sub(1), last) {
+                (None, None) => continue,
+                (None, Some(last)) => last,
+                (Some(at), _) => self.order[at].1,
+            };
+            if !self.free[name].contains(gpu) || (at > 0 && last == Some(gpu)) {
+                continue;
+            }
+            let pick = Some(Pick { name, gpu });
+            let plan = if gpu.is_some() { &mut gpus } else { &mut cpu };
+            let plan = *plan.get_or_insert_with(|| self.machine_takes(pick, before, on.1));
+            if let Some(plan) = plan
+                && self.gpus_take(pick, [before, plan], on)
             {
                 return Some(plan);
             }
-            for place in 0..self.order.len() {
-                let gpu = self.order[place].1;
-                if self.free[name].contains(gpu)
-                    && last != Some(gpu)
-                    && let Some(plan) = self.give_out(Some(Pick { name, gpu }), before, class)
-                {
-                    return Some(plan);
-                }
-            }
         }
         None
     }
 
-    /// Gives out one more rendition, made so, if there is room for it.
-    fn give_out(&mut self, pick: Option<Pick>, before: PlanId, class: Option<Class<'a>>) -> Option<PlanId> {
-        let Self { plans, picks, wanted, site, .. } = self;
-        let plan = plans.with(before, pick, wanted);
-        let known = plans.factors(before, class);
+    /// The plan of one more rendition, made so, if the machine has room for it.
+    fn machine_takes(
+        &mut self,
+        pick: Option<Pick>,
+        before: PlanId,
+        class: Option<Class<'a>>,
+    ) -> Option<PlanId> {
+        let plan = self.plans.with(before, pick, &self.wanted);
+        self.site.machine.fits(&self.plans.price(plan, class).machine).then_some(plan)
+    }
+
+    /// Gives out one more rendition, if the GPUs have room for it.
+    fn gpus_take(
+        &mut self,
+        pick: Option<Pick>,
+        [before, plan]: [PlanId; 2],
+        (room, class): (&Room, Option<Class<'a>>),
+    ) -> bool {
+        let Self { plans, picks, site, .. } = self;
         let price = plans.price(plan, class);
-        if !site.machine.fits(&price.machine) {
-            return None;
-        }
-        let gpu = pick.and_then(|pick| pick.gpu);
-        if price.factors.is_same_of_gpus(&known) {
-            // What those before need of GPUs has not changed.
-            let need = price.gpus.last().filter(|_| gpu.is_some());
-            if let (Some(gpu), Some(need)) = (gpu.and_then(|gpu| site.gpu(gpu)), need) {
-                if !gpu.has_room_for(need) {
-                    return None;
-                }
-                gpu.take(need);
-            }
-            picks.push(pick);
-            return Some(plan);
-        }
         picks.push(pick);
-        if fit(site, picks, price).is_ok() {
-            return Some(plan);
+        let continues = price.continues;
+        let fits = if continues {
+            let gpu = pick.and_then(|pick| pick.gpu).and_then(|gpu| site.gpu(gpu));
+            gpu.is_none_or(|gpu| gpu.take(&price.last).is_ok())
+        } else {
+            fit(site, room, picks, price).is_ok()
+        };
+        if !fits {
+            picks.pop();
+            if !continues {
+                // What was given out before fits, or it would not have been.
+                let _ = fit(site, room, picks, plans.price(before, class));
+            }
         }
-        picks.pop();
-        let price = plans.price(before, class);
-        give_out_all(site, picks, price);
-        None
+        fits
     }
 }
 
-/// How full the node would be with these picks.
-fn fit(site: &mut Site, picks: &[Option<Pick>], price: &Price) -> Result<Fit, Lack> {
+/// How full the node would be with these picks alone, which are given out.
+fn fit(site: &mut Site, room: &Room, picks: &[Option<Pick>], price: &Price) -> Result<Fit, Shortage> {
     let machine = site.machine.fit_machine(&price.machine)?;
-    give_out_all(site, picks, price);
-    Ok(machine.and(site.fit_gpus()?))
-}
-
-/// Takes back what was given out, and gives out these.
-fn give_out_all(site: &mut Site, picks: &[Option<Pick>], price: &Price) {
-    site.take_back();
+    site.read_gpus(room);
     for (pick, need) in picks.iter().zip(&price.gpus) {
         if let Some(gpu) = pick.and_then(|pick| pick.gpu).and_then(|gpu| site.gpu(gpu)) {
-            gpu.take(need);
+            gpu.take(need)?;
         }
     }
+    Ok(machine.and(site.taken()))
 }

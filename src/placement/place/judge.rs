@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::encoders::{Chosen, Encoders};
 use super::explanation::{Lack, Scored};
-use super::offer::Offer;
+use super::offer::{Offer, Offers};
 use super::plans::Plans;
 use super::rank::Rank;
 use super::site::{Occupancy, Site};
@@ -21,7 +21,7 @@ use crate::wire::report::EncoderOn;
 pub(super) struct Judge<'a> {
     demand: &'a Demand,
     policy: Policy,
-    offer: Offer<'a>,
+    offers: Offers<'a>,
     encoders: Encoders<'a>,
 }
 
@@ -50,18 +50,18 @@ impl<'a> Judge<'a> {
 
     fn of(demand: &'a Demand, policy: Policy, plans: Plans<'a>, site: Site) -> Self {
         let wanted = Wanted::new(demand);
-        let offer = Offer::new(&wanted);
-        Self { demand, policy, offer, encoders: Encoders::new(wanted, plans, site) }
+        let offers = Offers::new(&wanted);
+        Self { demand, policy, offers, encoders: Encoders::new(wanted, plans, site) }
     }
 
     /// Has the machine fetch from memory what judging these nodes reads, for all of them at the same time. Over thousands of
     /// nodes most of the time would go by waiting for the memory of one after the other.
     pub(super) fn look_ahead(&self, nodes: &[NodeView<'_>]) {
-        let touch = |node: &NodeView<'_>| node.room.touch() ^ self.offer.touch(node.capabilities);
+        let touch = |node: &NodeView<'_>| node.room.touch() ^ self.offers.touch(node.capabilities);
         std::hint::black_box(nodes.iter().fold(0, |sum, node| sum ^ touch(node)));
     }
 
-    /// Whether the node would do, and how good it would be.
+    /// Whether a node would do, and how good it would be.
     ///
     /// # Errors
     /// The first constraint that it fails. What waiting does not change comes before what it may.
@@ -85,14 +85,16 @@ impl<'a> Judge<'a> {
         if node.state != NodeState::Alive {
             return Err(Lack::Alive(node.state));
         }
-        self.check_kind(node)?;
+        let Self { demand, offers, encoders, .. } = self;
+        let offer = offers.read(node.capabilities, demand, &encoders.wanted);
+        check_kind(offer, node, demand)?;
         if node.leases >= node.slots {
             return Err(Lack::FreeSlot(node.slots));
         }
         if let Some(lagging) = node.room.lagging() {
             return Err(Lack::Lagging(u32::try_from(lagging.lag.as_millis()).unwrap_or(u32::MAX)));
         }
-        self.encoders.choose(&self.offer, node)
+        encoders.choose(offer, node)
     }
 
     /// How the node that was just judged compares to others.
@@ -111,26 +113,29 @@ impl<'a> Judge<'a> {
         if node.state != NodeState::Alive || node.slots == 0 {
             return None;
         }
-        self.check_kind(node).ok()?;
-        let chosen = self.encoders.choose(&self.offer, node).ok()?;
+        let Self { demand, offers, encoders, .. } = self;
+        let offer = offers.read(node.capabilities, demand, &encoders.wanted);
+        check_kind(offer, node, demand).ok()?;
+        let chosen = encoders.choose(offer, node).ok()?;
         Some(self.encoders.picked(chosen, node).1)
     }
+}
 
-    /// Whether the node fulfils the constraints that have nothing to do with what is free.
-    fn check_kind(&mut self, node: &NodeView<'a>) -> Result<(), Lack> {
-        let Self { demand, offer, encoders, .. } = self;
-        if demand.exclude.contains(node.name) {
-            return Err(Lack::NotExcluded);
-        }
-        offer.read(node.capabilities, demand, &encoders.wanted);
-        if let Some(lack) = offer.media {
-            return Err(lack);
-        }
-        if let Some(at) = demand.require_tags.iter().position(|tag| !node.tags.contains(tag)) {
-            return Err(Lack::Tag(u32::try_from(at).unwrap_or(u32::MAX)));
-        }
-        let without = offer.without.map(|rendition| u32::try_from(rendition).unwrap_or(u32::MAX));
-        without.map_or(Ok(()), |rendition| Err(Lack::Encoder(rendition)))
+/// Whether a node that offers this fulfils the constraints that have nothing to do with what is free.
+#[inline]
+fn check_kind(offer: &Offer, node: &NodeView<'_>, demand: &Demand) -> Result<(), Lack> {
+    if demand.exclude.contains(node.name) {
+        return Err(Lack::NotExcluded);
+    }
+    if let Some(lack) = offer.media {
+        return Err(lack);
+    }
+    if let Some(at) = demand.require_tags.iter().position(|tag| !node.tags.contains(tag)) {
+        return Err(Lack::Tag(u32::try_from(at).unwrap_or(u32::MAX)));
+    }
+    match offer.without {
+        Some(rendition) => Err(Lack::Encoder(u32::try_from(rendition).unwrap_or(u32::MAX))),
+        None => Ok(()),
     }
 }
 

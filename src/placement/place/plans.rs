@@ -42,6 +42,8 @@ pub(super) struct Plans<'a> {
 }
 
 struct Plan<'a> {
+    /// That of one rendition less.
+    before: PlanId,
     forecast: Forecast<'a>,
     /// How each rendition is made; which GPU is not said by its number, which is the rendition's place.
     picks: Vec<Option<Pick>>,
@@ -59,10 +61,11 @@ pub(super) struct Price {
     pub(super) machine: Need,
     /// Of a GPU, for each rendition.
     pub(super) gpus: Vec<Need>,
-    /// Of a GPU that all of them would share.
+    /// Of a GPU that all of them would share, and for the last one.
     pub(super) together: Need,
-    /// How it was made of the estimate.
-    pub(super) factors: Factors,
+    pub(super) last: Need,
+    /// Whether those before the last one need as much of GPUs as they do without it.
+    pub(super) continues: bool,
 }
 
 impl<'a> Plans<'a> {
@@ -84,7 +87,7 @@ impl<'a> Plans<'a> {
             return Tidied::AsBefore;
         }
         self.plans.clear();
-        self.plans.push(self.plan(Vec::new(), wanted));
+        self.plans.push(self.plan(NOTHING, Vec::new(), wanted));
         Tidied::Anew
     }
 
@@ -99,7 +102,7 @@ impl<'a> Plans<'a> {
         let mut picks = self.plans[before.0].picks.clone();
         let place = u32::try_from(picks.len()).unwrap_or(u32::MAX);
         picks.push(pick.map(|pick| Pick { gpu: pick.gpu.map(|_| place), ..pick }));
-        let plan = self.plan(picks, wanted);
+        let plan = self.plan(before, picks, wanted);
         self.plans.push(plan);
         let made = PlanId(self.plans.len() - 1);
         self.plans[before.0].next[step] = made;
@@ -115,18 +118,44 @@ impl<'a> Plans<'a> {
     /// What a plan costs on machines of this class.
     #[inline]
     pub(super) fn price(&mut self, plan: PlanId, class: Option<Class<'a>>) -> &Price {
-        let limit = self.limit;
-        let plan = &mut self.plans[plan.0];
-        let class = class.filter(|_| !plan.forecast.is_of_all());
+        let known = &self.plans[plan.0];
+        let class = class.filter(|_| !known.forecast.is_of_all());
         let at = class.map_or(0, |class| low_bits(class.number()) % PRICES);
-        if plan.prices.len() <= at || plan.prices[at].0 != class {
-            plan.remember(at, class, limit);
+        if known.prices.get(at).is_none_or(|(of, _)| *of != class) {
+            self.remember(plan, at, class);
         }
-        &plan.prices[at].1
+        &self.plans[plan.0].prices[at].1
+    }
+
+    fn remember(&mut self, plan: PlanId, at: usize, class: Option<Class<'a>>) {
+        let limit = self.limit;
+        let (factors, before) = (self.factors(plan, class), self.plans[plan.0].before);
+        let continues = factors.is_same_of_gpus(&self.factors(before, class));
+        let Plan { forecast, picks, prices, .. } = &mut self.plans[plan.0];
+        if prices.len() <= at {
+            prices.resize_with(at + 1, || (None, Price::nothing()));
+        }
+        let (of, price) = &mut prices[at];
+        *of = class;
+        price.machine = Need::of_machine(&factors.of_machine(&forecast.estimate().machine), limit);
+        price.continues = continues;
+        price.gpus.clear();
+        price.gpus.resize(picks.len(), Need::NOTHING);
+        let mut together = GpuResources::default();
+        for (rendition, needed) in &forecast.estimate().gpus {
+            let needed = factors.of_gpu(needed);
+            together += needed;
+            let rendition = usize::try_from(*rendition).ok().and_then(|at| price.gpus.get_mut(at));
+            if let Some(rendition) = rendition {
+                *rendition = Need::of_gpu(&needed, limit);
+            }
+        }
+        price.together = Need::of_gpu(&together, limit);
+        price.last = price.gpus.last().copied().unwrap_or(Need::NOTHING);
     }
 
     /// The same as a lease has it, with each GPU once.
-    pub(super) fn cost(&mut self, plan: PlanId, class: Option<Class<'a>>, picks: &[Option<Pick>]) -> Cost {
+    pub(super) fn cost(&self, plan: PlanId, class: Option<Class<'a>>, picks: &[Option<Pick>]) -> Cost {
         let factors = self.factors(plan, class);
         let estimate = self.plans[plan.0].forecast.estimate();
         let mut gpus = BTreeMap::new();
@@ -140,16 +169,17 @@ impl<'a> Plans<'a> {
     }
 
     /// How the price of a plan is made of its estimate.
-    pub(super) fn factors(&mut self, plan: PlanId, class: Option<Class<'a>>) -> Factors {
-        self.price(plan, class).factors
+    fn factors(&self, plan: PlanId, class: Option<Class<'a>>) -> Factors {
+        class.map_or(Factors::ESTIMATED, |class| self.plans[plan.0].forecast.factors(&class))
     }
 
-    fn plan(&self, picks: Vec<Option<Pick>>, wanted: &Wanted<'_>) -> Plan<'a> {
+    fn plan(&self, before: PlanId, picks: Vec<Option<Pick>>, wanted: &Wanted<'_>) -> Plan<'a> {
         let mut work = self.work.clone();
         work.renditions.truncate(picks.len());
         let encoders: Vec<Option<EncoderOn>> = wanted.encoders(&picks);
         let mut names = picks.iter().map(|pick| pick.map(|pick| pick.name)).enumerate();
         Plan {
+            before,
             forecast: self.costs.forecast(&work, &encoders, self.seed),
             as_before: names.all(|(rendition, name)| wanted.is_as_before(rendition, name)),
             picks,
@@ -159,37 +189,10 @@ impl<'a> Plans<'a> {
     }
 }
 
-impl<'a> Plan<'a> {
-    fn remember(&mut self, at: usize, class: Option<Class<'a>>, limit: f64) {
-        let factors = class.map_or(Factors::ESTIMATED, |class| self.forecast.factors(&class));
-        let estimate = self.forecast.estimate();
-        let unpriced = || (None, Price::nothing());
-        if self.prices.len() <= at {
-            self.prices.resize_with(at + 1, unpriced);
-        }
-        let (known, price) = &mut self.prices[at];
-        *known = class;
-        price.machine = Need::of_machine(&factors.of_machine(&estimate.machine), limit);
-        price.factors = factors;
-        price.gpus.clear();
-        price.gpus.resize(self.picks.len(), Need::NOTHING);
-        let mut together = GpuResources::default();
-        for (rendition, needed) in &estimate.gpus {
-            let needed = factors.of_gpu(needed);
-            together += needed;
-            let rendition = usize::try_from(*rendition).ok().and_then(|at| price.gpus.get_mut(at));
-            if let Some(rendition) = rendition {
-                *rendition = Need::of_gpu(&needed, limit);
-            }
-        }
-        price.together = Need::of_gpu(&together, limit);
-    }
-}
-
 impl Price {
     fn nothing() -> Self {
-        let (machine, together) = (Need::NOTHING, Need::NOTHING);
-        Self { machine, together, gpus: Vec::new(), factors: Factors::ESTIMATED }
+        let [machine, together, last] = [Need::NOTHING; 3];
+        Self { machine, together, last, gpus: Vec::new(), continues: false }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::explanation::Lack;
 use crate::placement::room::{Devices, Fit, Gauge, Need, Room, Shortage};
 
 /// How much of a node is taken to be in use.
@@ -27,9 +26,10 @@ pub(super) struct Site {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GpuSite {
     index: u32,
+    /// What was given out here is in it.
     gauge: Gauge,
-    /// What was given out here.
-    taken: Option<Need>,
+    /// What was given out.
+    taken: Option<[f64; 4]>,
 }
 
 impl Site {
@@ -88,38 +88,20 @@ impl Site {
         device.and_then(|gpu| self.gpu(gpu)).map_or(0.0, |gpu| gpu.gauge.highest())
     }
 
-    /// Takes back what was given out.
-    pub(super) fn take_back(&mut self) {
-        self.gpus.iter_mut().for_each(|gpu| gpu.taken = None);
-    }
-
-    /// How full the GPUs would be on which something was given out.
-    ///
-    /// # Errors
-    /// What the first of them lacks.
-    pub(super) fn fit_gpus(&self) -> Result<Fit, Lack> {
-        let mut fit = Fit::default();
-        for gpu in &self.gpus {
-            if let Some(taken) = &gpu.taken {
-                fit = fit.and(gpu.gauge.fit_gpu(gpu.index, taken)?);
-            }
-        }
-        Ok(fit)
+    /// How full the GPUs are on which something was given out.
+    pub(super) fn taken(&self) -> Fit {
+        let taken = self.gpus.iter().filter_map(|gpu| Some(gpu.gauge.filled_gpu(gpu.taken.as_ref()?)));
+        taken.fold(Fit::default(), Fit::and)
     }
 }
 
 impl GpuSite {
-    /// Whether this fits too.
-    pub(super) fn has_room_for(&self, need: &Need) -> bool {
-        self.gauge.fits(&self.with(need))
-    }
-
-    /// Gives out this too.
-    pub(super) fn take(&mut self, need: &Need) {
-        self.taken = Some(self.with(need));
-    }
-
-    fn with(&self, need: &Need) -> Need {
-        self.taken.map_or(*need, |taken| taken.and(need))
+    /// Gives this out too, if it fits.
+    #[inline]
+    pub(super) fn take(&mut self, need: &Need) -> Result<(), Shortage> {
+        self.gauge.fit_gpu(self.index, need)?;
+        self.taken = Some(need.added_to(self.taken.unwrap_or_default()));
+        self.gauge = self.gauge.with(need);
+        Ok(())
     }
 }

@@ -63,14 +63,11 @@ impl Need {
         Self { amounts, most: std::array::from_fn(most) }
     }
 
-    /// Both together, with the same limit.
+    /// These amounts and those.
     #[must_use]
     #[inline]
-    pub fn and(&self, other: &Self) -> Self {
-        Self {
-            amounts: std::array::from_fn(|at| self.amounts[at] + other.amounts[at]),
-            most: std::array::from_fn(|at| self.most[at].min(other.most[at])),
-        }
+    pub fn added_to(&self, amounts: [f64; 4]) -> [f64; 4] {
+        std::array::from_fn(|at| amounts[at] + self.amounts[at])
     }
 }
 
@@ -116,7 +113,11 @@ impl Gauge {
     pub fn fit_machine(&self, need: &Need) -> Result<Fit, Shortage> {
         let shares = self.shares(need);
         if is_within(&shares, need) {
-            Ok(Fit { highest: highest(shares), needed: highest(only_needed(shares, need)), gpu: 0.0 })
+            Ok(Fit {
+                highest: highest(shares),
+                needed: highest(only_needed(shares, &need.amounts)),
+                gpu: 0.0,
+            })
         } else {
             Err(self.shortage(need, MACHINE))
         }
@@ -130,14 +131,25 @@ impl Gauge {
     pub fn fit_gpu(&self, index: u32, need: &Need) -> Result<Fit, Shortage> {
         let shares = self.shares(need);
         if is_within(&shares, need) {
-            let [_, beside_sessions @ ..] = only_needed(shares, need);
-            let (highest, needed) = (highest(shares), highest([0.0; 1].into_iter().chain(beside_sessions)));
-            Ok(Fit { highest, needed, gpu: highest })
+            Ok(filled_gpu(shares, &need.amounts))
         } else if shares[0] > need.most[0] {
             Err(Shortage::Sessions { gpu: index })
         } else {
             Err(self.shortage(need, GPU))
         }
+    }
+
+    /// How full a GPU is that these amounts were put on.
+    #[must_use]
+    pub fn filled_gpu(&self, amounts: &[f64; 4]) -> Fit {
+        filled_gpu(self.shares(&Need::NOTHING), amounts)
+    }
+
+    /// The same with this in use too.
+    #[must_use]
+    #[inline]
+    pub fn with(&self, need: &Need) -> Self {
+        Self { used: need.added_to(self.used), per_unit: self.per_unit }
     }
 
     /// A number of no meaning ([`super::Room::touch`]).
@@ -175,10 +187,19 @@ fn is_within(shares: &[f64; 4], need: &Need) -> bool {
 }
 
 #[inline]
-fn only_needed(shares: [f64; 4], need: &Need) -> [f64; 4] {
-    std::array::from_fn(|at| if need.amounts[at] > 0.0 { shares[at] } else { 0.0 })
+fn filled_gpu(shares: [f64; 4], amounts: &[f64; 4]) -> Fit {
+    // Sessions have no headroom, so that they do not count among what is needed of it.
+    let [_, encoder, decoder, memory] = only_needed(shares, amounts);
+    let highest_of_all = highest(shares);
+    Fit { highest: highest_of_all, needed: highest([encoder, decoder, memory]), gpu: highest_of_all }
 }
 
+#[inline]
+fn only_needed(shares: [f64; 4], amounts: &[f64; 4]) -> [f64; 4] {
+    std::array::from_fn(|at| if amounts[at] > 0.0 { shares[at] } else { 0.0 })
+}
+
+#[inline]
 fn highest(shares: impl IntoIterator<Item = f64>) -> f64 {
     shares.into_iter().fold(0.0, |highest, share| if share > highest { share } else { highest })
 }
