@@ -13,6 +13,9 @@ use crate::wire::message::{
     Progress,
 };
 
+/// Progress is told of one picture in so many: at 25 a second, each 120 ms, and a node tells it each 100 ms.
+const TOLD_EVERY: u32 = 3;
+
 /// One attempt on a node.
 #[derive(Debug)]
 pub struct Transcoder {
@@ -21,13 +24,23 @@ pub struct Transcoder {
     input: BytesMut,
     header_read: bool,
     gop: Vec<(Ticks, u32)>,
+    /// Pictures since progress was told.
+    untold: u32,
     /// FFmpeg's muxer lets an access unit of audio go when the next one comes.
     held_back: Option<LeaseOutput>,
 }
 
 impl Transcoder {
     pub fn new(node: Name, spec: AttemptSpec) -> Self {
-        Self { node, spec, input: BytesMut::new(), header_read: false, gop: Vec::new(), held_back: None }
+        Self {
+            node,
+            spec,
+            input: BytesMut::new(),
+            header_read: false,
+            gop: Vec::new(),
+            untold: 0,
+            held_back: None,
+        }
     }
 
     /// Reads a piece of input and gives what comes out of it.
@@ -88,10 +101,14 @@ impl Transcoder {
                     self.cut(Some(shown), out);
                 }
                 self.gop.push((shown, body.slice(10..).get_u32()));
-                out.extend((0..self.renditions()).map(|rendition| {
-                    let output = Output::Rendition(rendition);
-                    LeaseOutput::Progress(Progress { output, position: shown })
-                }));
+                self.untold += 1;
+                if self.untold == TOLD_EVERY {
+                    self.untold = 0;
+                    out.extend((0..self.renditions()).map(|rendition| {
+                        let output = Output::Rendition(rendition);
+                        LeaseOutput::Progress(Progress { output, position: shown })
+                    }));
+                }
             }
             _ => unreachable!("the source sends nothing else"),
         }
