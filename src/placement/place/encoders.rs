@@ -71,6 +71,12 @@ impl<'a> Encoders<'a> {
         }
     }
 
+    /// Whether it reads of what class a node is.
+    #[inline]
+    pub(super) fn tells_classes_apart(&self) -> bool {
+        self.plans.tell_classes_apart()
+    }
+
     /// Chooses for a node that offers this, so that no dimension is filled over the limit.
     ///
     /// # Errors
@@ -341,10 +347,7 @@ impl<'a> Encoders<'a> {
 fn fit(site: &mut Site, room: &Room, picks: &[Option<Pick>], price: &Price) -> Result<Fit, Shortage> {
     let machine = site.machine.fit_machine(&price.machine)?;
     site.read_gpus(room);
-    for (pick, need) in picks.iter().zip(&price.gpus) {
-        if let Some(gpu) = pick.and_then(|pick| pick.gpu).and_then(|gpu| site.gpu(gpu)) {
-            gpu.take(need)?;
-        }
-    }
+    let on_gpus = picks.iter().zip(&price.gpus).filter_map(|(pick, need)| Some((pick.as_ref()?.gpu?, need)));
+    site.take_all(on_gpus)?;
     Ok(machine.and(site.taken()))
 }

@@ -57,7 +57,12 @@ impl<'a> Judge<'a> {
     /// Has the machine fetch from memory what judging these nodes reads, for all of them at the same time. Over thousands of
     /// nodes most of the time would go by waiting for the memory of one after the other.
     pub(super) fn look_ahead(&self, nodes: &[NodeView<'_>]) {
-        let touch = |node: &NodeView<'_>| node.room.touch() ^ self.offers.touch(node.capabilities);
+        let class = |node: &NodeView<'_>| match self.encoders.tells_classes_apart() {
+            true => node.class.as_bytes().first().copied().map_or(0, u64::from),
+            false => 0,
+        };
+        let touch =
+            |node: &NodeView<'_>| node.room.touch() ^ self.offers.touch(node.capabilities) ^ class(node);
         std::hint::black_box(nodes.iter().fold(0, |sum, node| sum ^ touch(node)));
     }
 

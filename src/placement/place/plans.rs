@@ -74,10 +74,15 @@ impl<'a> Plans<'a> {
         Self { work, costs, limit, seed, plans: Vec::new() }
     }
 
+    #[inline]
+    pub(super) fn tell_classes_apart(&self) -> bool {
+        self.costs.has_learnt()
+    }
+
     /// What its class makes of a node; nothing where no class makes a difference.
     #[inline]
     pub(super) fn class(&self, class: &'a str) -> Option<Class<'a>> {
-        self.costs.has_learnt().then(|| Class::new(class, self.seed))
+        self.tell_classes_apart().then(|| Class::new(class, self.seed))
     }
 
     /// Makes room, if need be, and the plan of no rendition.

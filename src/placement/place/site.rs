@@ -88,6 +88,25 @@ impl Site {
         device.and_then(|gpu| self.gpu(gpu)).map_or(0.0, |gpu| gpu.gauge.highest())
     }
 
+    /// Gives out all of this at once, to each GPU what it says for it.
+    ///
+    /// # Errors
+    /// What the first GPU lacks.
+    pub(super) fn take_all<'n>(
+        &mut self,
+        needs: impl Iterator<Item = (u32, &'n Need)> + Clone,
+    ) -> Result<(), Shortage> {
+        for gpu in &mut self.gpus {
+            let of_gpu = needs.clone().filter(|(index, _)| *index == gpu.index);
+            let sum = of_gpu
+                .fold(None, |sum: Option<Need>, (_, need)| Some(sum.map_or(*need, |sum| sum.and(need))));
+            if let Some(sum) = sum {
+                gpu.take(&sum)?;
+            }
+        }
+        Ok(())
+    }
+
     /// How full the GPUs are on which something was given out.
     pub(super) fn taken(&self) -> Fit {
         let taken = self.gpus.iter().filter_map(|gpu| Some(gpu.gauge.filled_gpu(gpu.taken.as_ref()?)));

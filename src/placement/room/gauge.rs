@@ -63,6 +63,13 @@ impl Need {
         Self { amounts, most: std::array::from_fn(most) }
     }
 
+    /// Both together, with the same limit.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let most = std::array::from_fn(|at| self.most[at].min(other.most[at]));
+        Self { amounts: self.added_to(other.amounts), most }
+    }
+
     /// These amounts and those.
     #[must_use]
     #[inline]
