@@ -48,9 +48,9 @@ pub struct Arena {
 /// A policy, with nodes that refuse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Contestant {
-    /// Ours.
+    /// Ours, the best of all nodes: for one proxy.
     Ours,
-    /// Ours, each choice among some random nodes.
+    /// Ours, the best of some random nodes: for several proxies, which would all choose the same best one.
     OursOfSome,
     /// A rival, with nodes that refuse as ours do.
     Rival(Order),
@@ -95,12 +95,19 @@ impl Contestant {
         Self::Knowing(Prefers::Fullest),
     ];
     /// Those that are compared where more comes than there is room for.
-    pub const SATURATED: [Self; 3] =
-        [Self::Ours, Self::Knowing(Prefers::Fullest), Self::Knowing(Prefers::Cheapest)];
+    pub fn saturated(proxies: usize) -> Vec<Self> {
+        let ours = Self::meant_for(proxies);
+        vec![ours, Self::Knowing(Prefers::Fullest), Self::Knowing(Prefers::Cheapest)]
+    }
+
+    /// The one of ours that is meant for so many proxies: the goals are its.
+    pub fn meant_for(proxies: usize) -> Self {
+        if proxies > 1 { Self::OursOfSome } else { Self::Ours }
+    }
 
     /// Whether it is run on the largest fleets.
     pub fn is_cheap(&self) -> bool {
-        !matches!(self, Self::OursOfSome | Self::SlotsOnly(_) | Self::Rival(Order::Weighted | Order::Random))
+        !matches!(self, Self::SlotsOnly(_) | Self::Rival(Order::Weighted | Order::Random))
     }
 
     /// How it places.
@@ -139,7 +146,7 @@ impl Arena {
     fn run(&self, contestant: Contestant, seed: u64) -> (Outcome, Placed) {
         let setting = Setting::new(self.scenario(contestant, seed));
         let outcome = run(&setting, contestant.policy()).outcome;
-        let saturated = self.load >= 1.0 && contestant == Contestant::Ours;
+        let saturated = self.load >= 1.0 && contestant == Contestant::meant_for(self.proxies);
         let placed = if saturated { compare(&setting, &outcome.present) } else { Placed::default() };
         (outcome, placed)
     }

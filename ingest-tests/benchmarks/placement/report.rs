@@ -53,13 +53,13 @@ impl Goals {
             let entry = entries.iter().find(|entry| entry.contestant == wanted);
             entry.map(|entry| entry.outcome.overloaded_s)
         };
-        let Some(ours) = overloaded(Contestant::Ours) else { return };
+        let Some(ours) = overloaded(Contestant::meant_for(arena.proxies)) else { return };
         let rivals = [Order::RoundRobin, Order::LeastConnections].into_iter();
         for rival in rivals.flat_map(|order| [Contestant::Rival(order), Contestant::SlotsOnly(order)]) {
             let Some(theirs) = overloaded(rival) else { continue };
             let part = ours / theirs.max(f64::MIN_POSITIVE);
             let what = format!(
-                "overloaded node-seconds at most {OVERLOAD_PART} of {}'s, {} nodes, proxies: {}",
+                "overloaded node-seconds at most {OVERLOAD_PART} of those of {}, {} nodes, proxies: {}",
                 rival.name(),
                 arena.nodes,
                 arena.proxies
@@ -80,7 +80,7 @@ impl Goals {
                 outcome.refused() * 100.0,
                 outcome.overloaded() * 100.0
             );
-            if *contestant != Contestant::Ours {
+            if *contestant != Contestant::meant_for(arena.proxies) {
                 continue;
             }
             let (ours, best) = placed.streams;
